@@ -1,0 +1,1 @@
+"""GitOps for Cloudflare Workers for Platforms."""
