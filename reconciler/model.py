@@ -45,22 +45,23 @@ class Resource:
     etag: str = ""  # live only, from here on
     modified_on: str = ""
     altered: bool = False  # someone else wrote it since our own upload
+    claimed: bool = False  # its owner mark is gone, and our ledger knows that we made it
     verified: bool = True  # its content is known to be what its digest says
     note: str = ""  # who or what wrote it last, as far as the API tells
 
 
 @dataclass(frozen=True)
 class State:
-    """Resources by key, sorted. `complete` says that the listing behind it is proven to be whole."""
+    """Resources by key, sorted, and what is known of the listing behind them."""
 
     resources: Mapping[Key, Resource] = field(default_factory=dict)
-    complete: bool = True
-    incomplete_because: str = ""
+    incomplete_because: str = ""  # why the listing is not proven to be whole; "" when it is
+    vanished: frozenset[Key] = frozenset()  # live only: what our ledger remembers and the listing does not show
 
     @classmethod
-    def of(cls, resources: Iterable[Resource], *, incomplete_because: str = "") -> State:
+    def of(cls, resources: Iterable[Resource], *, incomplete_because: str = "", vanished: Iterable[Key] = ()) -> State:
         ordered = sorted(resources, key=lambda resource: resource.key)
-        return cls({one.key: one for one in ordered}, not incomplete_because, incomplete_because)
+        return cls({one.key: one for one in ordered}, incomplete_because, frozenset(vanished))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,7 @@ class Worker:
             "main": self.main,
             "modules": {one.name: {"type": one.type, "sha256": one.sha256} for one in self.modules},
             "tags": sorted(self.tags),
-            "bindings": {
-                one["name"]: {k: v for k, v in one.items() if k != "name"} for one in self.bindings
-            },
+            "bindings": {one["name"]: {k: v for k, v in one.items() if k != "name"} for one in self.bindings},
             "secrets": {name: one.version for name, one in self.secrets.items()},
             **{name: value for name, value in self.settings.items() if value is not None},
         }

@@ -1,18 +1,20 @@
 """The difference between what should be and what is, as a value.
 
-Pure: two states in, one plan out. Applying the plan to the live state gives the desired state, and a second
-plan is empty (tests/property/test_laws.py).
+Pure: two states and a policy in, one plan out. Applying the plan to the live state gives the desired state, and
+a second plan is empty (tests/property/test_laws.py). What may be deleted is decided in guards.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from reconciler import guards
 from reconciler.errors import Problem
-from reconciler.model import Key, Resource, digest
+from reconciler.guards import Policy
+from reconciler.model import Key, Resource, State, digest
 
 
 class Action(StrEnum):
@@ -121,6 +123,7 @@ class Plan:
     refusals: tuple[Problem, ...] = ()  # why deletes are withheld, and the exact way to allow them
     problems: tuple[Problem, ...] = ()  # foreign names that the repository wants
     warnings: tuple[Problem, ...] = ()
+    orphans: tuple[Key, ...] = ()  # ours, gone from the repository, kept because of `prune: false`
     unmanaged: tuple[Key, ...] = ()  # live, not ours, left alone
     unverified: int = 0  # ours, trusted by their tag alone
     unchanged: int = 0
@@ -147,6 +150,165 @@ class Plan:
     def __bool__(self) -> bool:
         """True when there is something to do or something was refused."""
         return bool(self.changes or self.withheld or self.blocked)
+
+
+def make_plan(desired: State, live: State, policy: Policy) -> Plan:
+    """The plan that makes `live` into `desired`, as far as `policy` lets it.
+
+    desired   live                        change
+    -------   -------------------------   ----------------------------------------------------
+    wanted    –                           create (cause: added, or missing if we once made it)
+    wanted    ours, same digest           nothing
+    wanted    ours, digest differs        update (cause: edited)
+    wanted    ours, altered by others     update (cause: drifted, or both)
+    wanted    its mark lost, our ledger   update (cause: drifted)
+              knows it
+    wanted    foreign                     blocked, with what needs it; update if adopted
+    –         ours                        delete, if guards.py lets it (when prune: true)
+    –         foreign                     left alone, listed as unmanaged
+    """
+    renamed = frozenset(Key(one.key.kind, old) for one in desired.resources.values() for old in one.previously)
+    compared = [
+        _compare(desired.resources.get(key), live.resources.get(key), renamed, live, policy)
+        for key in sorted(desired.resources.keys() | live.resources.keys())
+    ]
+    changes = [one for one in compared if isinstance(one, Change)]
+    foreign = {one.key: one for one in compared if isinstance(one, _Foreign)}
+    problems = tuple(one.problem() for one in foreign.values())
+    deletes = [change.before for change in changes if change.action is Action.DELETE and change.before]
+    verdict = guards.judge(deletes, renamed, desired, live, policy, problems=len(problems))
+    kept = frozenset(one.key for one in deletes if one.protected) & verdict.withheld & renamed
+    blocked = _blocked(changes, frozenset(foreign), kept)
+    return Plan(
+        platform=policy.owner,
+        namespace=policy.namespace,
+        environment=policy.environment,
+        changes=tuple(one for one in changes if one.key not in blocked and one.key not in verdict.withheld),
+        withheld=tuple(one for one in changes if one.key in verdict.withheld),
+        blocked=tuple(one for one in changes if one.key in blocked),
+        refusals=verdict.refusals,
+        problems=problems,
+        orphans=tuple(one.key for one in compared if isinstance(one, _Orphan)),
+        unmanaged=tuple(one.key for one in compared if isinstance(one, _Unmanaged)),
+        unverified=sum(isinstance(one, _Unchanged) and not one.verified for one in compared),
+        unchanged=sum(isinstance(one, _Unchanged) for one in compared),
+        scope=tuple(sorted(policy.scope)),
+    )
+
+
+def waits(changes: Iterable[Change]) -> dict[Key, frozenset[Key]]:
+    """Which keys each put waits for, and each delete among the deletes; every delete also waits for all puts.
+
+    A put waits for the puts of what it needs. A delete waits for the deletes of what needed it.
+    """
+    by_key = {change.key: change for change in changes}
+    graph: dict[Key, set[Key]] = {key: set() for key in by_key}
+    for key, change in by_key.items():
+        if change.after is not None:
+            graph[key].update(
+                need for need in change.after.needs if need in by_key and by_key[need].action is not Action.DELETE
+            )
+        elif change.before is not None:
+            for need in change.before.needs:
+                if need in by_key and by_key[need].action is Action.DELETE:
+                    graph[need].add(key)
+    return {key: frozenset(waiting) for key, waiting in graph.items()}
+
+
+def simulate(changes: Iterable[Change], live: State) -> State:
+    """The state after carrying out `changes`, without doing so."""
+    resources = dict(live.resources)
+    for change in changes:
+        if change.after is None:
+            resources.pop(change.key, None)
+        else:
+            resources[change.key] = change.after
+    return State.of(resources.values())
+
+
+def in_scope(state: State, scope: frozenset[str]) -> State:
+    """Only the resources of these customers, and those that belong to none."""
+    if not scope:
+        return state
+    kept = [one for one in state.resources.values() if not one.customer or one.customer in scope]
+    return replace(state, resources={one.key: one for one in kept})
+
+
+@dataclass(frozen=True, slots=True)
+class _Unchanged:
+    key: Key
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Unmanaged:
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class _Orphan:
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """A name that the repository wants and someone else has."""
+
+    key: Key
+    want: Resource
+    have: Resource
+
+    def problem(self) -> Problem:
+        holder = f"it is marked as the platform {self.have.owner}'s" if self.have.owner else "it carries no owner mark"
+        return Problem(
+            f"{self.key} exists already and is not ours",
+            self.want.where,
+            why=f"{holder}, so it may be someone's: nothing is overwritten",
+            fix=f"rename it here, or take it over with --adopt {self.key.name}",
+            code="foreign-name",
+        )
+
+
+_Compared = Change | _Unchanged | _Unmanaged | _Orphan | _Foreign
+
+
+def _compare(
+    want: Resource | None, have: Resource | None, renamed: frozenset[Key], live: State, policy: Policy
+) -> _Compared:
+    if have is None:
+        assert want is not None
+        cause = Cause.MISSING if want.key in live.vanished else Cause.ADDED
+        return Change(Action.CREATE, want.key, cause, None, want)
+    ours = have.owner == policy.owner
+    if want is None:
+        if not ours:
+            return _Unmanaged(have.key)
+        if not policy.prune:
+            return _Orphan(have.key)
+        cause = Cause.RENAMED if have.key in renamed else Cause.REMOVED
+        return Change(Action.DELETE, have.key, cause, have, None)
+    if not ours and not have.claimed:
+        if have.key.name in policy.adopt:
+            return Change(Action.UPDATE, want.key, Cause.ADOPTED, have, want)
+        return _Foreign(want.key, want, have)
+    edited = want.digest != have.digest and have.digest != ""
+    drifted = have.altered or have.digest == ""
+    if not edited and not drifted:
+        return _Unchanged(want.key, have.verified)
+    cause = Cause.BOTH if edited and drifted else Cause.EDITED if edited else Cause.DRIFTED
+    return Change(Action.UPDATE, want.key, cause, have, want)
+
+
+def _blocked(changes: Iterable[Change], foreign: frozenset[Key], kept: frozenset[Key]) -> frozenset[Key]:
+    """The puts that cannot be: those that replace a protected name, and what needs a foreign or blocked key."""
+    puts = {change.key: change.after for change in changes if change.after is not None}
+    replacing = {key for key, one in puts.items() if any(Key(key.kind, old) in kept for old in one.previously)}
+    blocked = set(foreign) | replacing
+    while True:
+        more = {key for key, one in puts.items() if key not in blocked and not blocked.isdisjoint(one.needs)}
+        if not more:
+            return frozenset(blocked - foreign)
+        blocked |= more
 
 
 def _identity(change: Change) -> list[str]:

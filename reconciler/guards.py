@@ -1,0 +1,195 @@
+"""What may be deleted: proofs, caps, protection and approvals.
+
+A delete needs a whole listing, a tree that is not empty, a run without problems, and room under the caps, or an
+approval by name. Law: whatever is not allowed is withheld and named, with the exact way to allow it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.errors import Problem, Where
+from reconciler.model import Key, Resource, State
+
+USER_WORKER = "user_worker"  # the caps count these; all else that is deleted goes along with them
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many of our own user Workers one run may delete; both hold, and the percentage is at least one Worker."""
+
+    count: int = 25
+    percent: int = 20
+    customer_percent: int = 100
+    where: Where | None = None
+
+    def of(self, live: int) -> int:
+        return min(self.count, max(1, live * self.percent // 100))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a run may do: made from platform.yaml and the command line."""
+
+    owner: str
+    namespace: str = ""
+    environment: str = ""
+    prune: bool = False
+    caps: Caps = field(default_factory=Caps)
+    approved: frozenset[str] = frozenset()  # names that an unexpired approval lets go
+    allow_deletes: int = 0  # --allow-deletes: a cap for this run, instead of the others
+    adopt: frozenset[str] = frozenset()
+    scope: frozenset[str] = frozenset()  # customers; empty for all
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which of the asked-for deletes are carried out. `refused_renames` are old names that protection keeps."""
+
+    withheld: frozenset[Key]
+    refusals: tuple[Problem, ...]
+
+
+def judge(
+    deletes: Sequence[Resource],
+    renamed: frozenset[Key],
+    desired: State,
+    live: State,
+    policy: Policy,
+    *,
+    problems: int,
+) -> Verdict:
+    """Decide on every delete of a run.
+
+    finding                                withheld                     way out
+    ------------------------------------   --------------------------   ------------------------------
+    the listing is not proven whole        all                          run again; `reconciler doctor`
+    the tree holds no user Worker          all                          approve each by name
+    the run has problems                   all                          solve them
+    a protected resource                   that one                     `protect: false`, or approve it
+    over a customer's cap                  that customer's              approve, or --allow-deletes N
+    over the cap of the namespace          all that count               approve, or --allow-deletes N
+
+    Renames and approved names do not count towards a cap.
+    """
+    if not deletes:
+        return Verdict(frozenset(), ())
+    every = frozenset(one.key for one in deletes)
+    stop = _no_proof(deletes, desired, live, policy, problems)
+    if stop is not None:
+        return Verdict(every, (stop,))
+    refusals: list[Problem] = []
+    withheld: set[Key] = set()
+    for one in deletes:
+        if one.protected and one.key.name not in policy.approved:
+            withheld.add(one.key)
+            refusals.append(_protected(one, one.key in renamed))
+    counted = [
+        one
+        for one in deletes
+        if one.key.kind == USER_WORKER
+        and one.key not in withheld
+        and one.key not in renamed
+        and one.key.name not in policy.approved
+    ]
+    for refusal, keys in _over_cap(counted, live, policy):
+        withheld |= keys
+        refusals.append(refusal)
+    return Verdict(frozenset(withheld), tuple(refusals))
+
+
+def _no_proof(
+    deletes: Sequence[Resource], desired: State, live: State, policy: Policy, problems: int
+) -> Problem | None:
+    """The reason for which this run may delete nothing at all."""
+    what = f"nothing is deleted in this run; {_amount(deletes)} would have been: {_named(deletes)}"
+    if live.incomplete_because:
+        return Problem(
+            what,
+            why=live.incomplete_because,
+            fix="run again; if it stays, `reconciler doctor` shows what the listing looks like",
+            code="listing-incomplete",
+        )
+    empty = not any(key.kind == USER_WORKER for key in desired.resources)
+    if empty and any(one.key.name not in policy.approved for one in deletes if one.key.kind == USER_WORKER):
+        return Problem(
+            what,
+            why="the repository declares no script at all, which is most often a wrong branch or folder",
+            fix=_approval(deletes),
+            code="tree-empty",
+        )
+    if problems:
+        return Problem(
+            what,
+            why=f"{problems} of the names that the repository wants are not ours, so the picture is not whole",
+            fix="solve the problems above; the deletes then come with the next run",
+            code="run-has-problems",
+        )
+    return None
+
+
+def _over_cap(counted: Sequence[Resource], live: State, policy: Policy) -> Iterable[tuple[Problem, frozenset[Key]]]:
+    if policy.allow_deletes >= len(counted):
+        return
+    ours = [one for one in live.resources.values() if one.key.kind == USER_WORKER and one.owner == policy.owner]
+    most = policy.caps.of(len(ours))
+    if len(counted) > most:
+        yield (
+            Problem(
+                f"this run would delete {_amount(counted)} of {len(ours)}; the limit is {most}: {_named(counted)}",
+                policy.caps.where,
+                why=f"the limit is {policy.caps.count} or {policy.caps.percent} % of our live scripts, whichever is "
+                "smaller; large deletions are most often a wrong branch or a half-made checkout",
+                fix=f"if it is meant, run with --allow-deletes {len(counted)}, or {_approval(counted)}",
+                code="too-many-deletes",
+            ),
+            frozenset(one.key for one in counted),
+        )
+        return
+    for customer in sorted({one.customer for one in counted}):
+        theirs = sum(one.customer == customer for one in ours)
+        going = [one for one in counted if one.customer == customer]
+        if len(going) * 100 > theirs * policy.caps.customer_percent:
+            yield (
+                Problem(
+                    f"this run would delete {len(going)} of customer {customer}'s {theirs} scripts: {_named(going)}",
+                    policy.caps.where,
+                    why=f"the limit is {policy.caps.customer_percent} % of a customer's scripts",
+                    fix=f"if it is meant, run with --allow-deletes {len(counted)}, or {_approval(going)}",
+                    code="too-many-deletes-of-customer",
+                ),
+                frozenset(one.key for one in going),
+            )
+
+
+def _protected(one: Resource, rename: bool) -> Problem:
+    verb = "renamed" if rename else "deleted"
+    return Problem(
+        f"{one.key} is protected and is not {verb}{_whose(one)}",
+        why="it carries the live tag rcn-protect, which outlives the file that set it",
+        fix=f"bring it back with `protect: false` and apply once, or {_approval([one])}",
+        code="protected",
+    )
+
+
+def _approval(deletes: Sequence[Resource]) -> str:
+    names = ", ".join(one.key.name for one in deletes[:5]) + (", …" if len(deletes) > 5 else "")
+    return f"approve it in platform.yaml: safety.approvals: [{{delete: [{names}], reason: …, expires: …}}]"
+
+
+def _amount(deletes: Sequence[Resource]) -> str:
+    scripts = sum(one.key.kind == USER_WORKER for one in deletes)
+    if scripts == len(deletes):
+        return "1 user Worker" if scripts == 1 else f"{scripts} user Workers"
+    return "1 resource" if len(deletes) == 1 else f"{len(deletes)} resources"
+
+
+def _named(deletes: Sequence[Resource]) -> str:
+    """The first ten names with their owners; the plan lists them all."""
+    shown = ", ".join(f"{one.key.name}{_whose(one)}" for one in deletes[:10])
+    return shown + (f" and {len(deletes) - 10} more" if len(deletes) > 10 else "")
+
+
+def _whose(one: Resource) -> str:
+    return f" (customer {one.customer})" if one.customer else ""
