@@ -193,6 +193,11 @@ def owner_in(tags: Iterable[str]) -> str:
     return marks[0].removeprefix(RESERVED_PREFIX) if len(marks) == 1 else ""
 
 
+def is_mark(tag: str) -> bool:
+    """Whether a tag is the owner's or the digest's. Protection is the user's own word, and is none."""
+    return tag.startswith(RESERVED_PREFIX) and tag != PROTECT_TAG
+
+
 def _is_digest(tag: str) -> bool:
     """A platform's id has 24 characters at most, so that no owner's tag can be taken for a digest's."""
     return tag.startswith(_DIGEST_PREFIX) and len(tag) == len(_DIGEST_PREFIX) + DIGEST_LENGTH
