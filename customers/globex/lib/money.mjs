@@ -1,0 +1,1 @@
+export const euros = (amount) => `${amount.toFixed(2)} EUR`;

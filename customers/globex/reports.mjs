@@ -1,0 +1,10 @@
+import letterhead from "./letterhead.txt";
+import prices from "./prices.json";
+import { table } from "./lib/table.mjs";
+import { total } from "./lib/totals.mjs";
+
+export default {
+  async fetch() {
+    return new Response(`${letterhead}\n${table(prices)}\n\ntotal ${total(prices)}\n`);
+  },
+};
