@@ -1,0 +1,203 @@
+"""The file that an emulated account lives in: SQLite in WAL mode, shared by threads and processes.
+
+Law: a write is one transaction, so that a process killed at any moment leaves either all of it or nothing
+(tests/unit/test_local_store.py). To change the tables: append one script to `MIGRATIONS`; it runs once on each file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciler.errors import LocalError, Problem
+
+FILE_NAME = "account.sqlite3"
+BUSY_SECONDS = 20  # how long one process waits for another one's write
+IDLE_CONNECTIONS = 16
+
+MIGRATIONS = (
+    """
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO counters VALUES ('serial', 0);
+    CREATE TABLE values_by_name (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE tokens (sha256 TEXT PRIMARY KEY, id TEXT NOT NULL, status TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE watchers (url TEXT PRIMARY KEY, token TEXT NOT NULL) WITHOUT ROWID;
+
+    CREATE TABLE namespaces (
+        name TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, trusted INTEGER NOT NULL,
+        created_on TEXT NOT NULL, modified_on TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    -- Ordinary Workers have the namespace ''. Modules, secrets and assets stand apart, so that a listing reads little.
+    CREATE TABLE scripts (
+        namespace TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL, etag TEXT NOT NULL, revision INTEGER NOT NULL,
+        created_on TEXT NOT NULL, modified_on TEXT NOT NULL, main TEXT NOT NULL, syntax TEXT NOT NULL,
+        version_id TEXT NOT NULL, deployed_from TEXT NOT NULL, handlers TEXT NOT NULL, has_assets INTEGER NOT NULL,
+        tags TEXT, metadata TEXT NOT NULL, subdomain INTEGER NOT NULL, previews INTEGER NOT NULL,
+        PRIMARY KEY (namespace, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE modules (
+        namespace TEXT NOT NULL, script TEXT NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL,
+        type TEXT NOT NULL, content BLOB NOT NULL
+    );
+    CREATE INDEX modules_of_a_script ON modules (namespace, script, position);
+    CREATE TABLE secrets (
+        namespace TEXT NOT NULL, script TEXT NOT NULL, name TEXT NOT NULL, binding TEXT NOT NULL,
+        PRIMARY KEY (namespace, script, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE manifests (
+        namespace TEXT NOT NULL, script TEXT NOT NULL, files TEXT NOT NULL, PRIMARY KEY (namespace, script)
+    );
+
+    CREATE TABLE assets (hash TEXT PRIMARY KEY, type TEXT NOT NULL, content BLOB NOT NULL);
+    CREATE TABLE asset_scopes (
+        namespace TEXT NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (namespace, hash)
+    ) WITHOUT ROWID;
+    CREATE TABLE asset_sessions (
+        id TEXT PRIMARY KEY, namespace TEXT NOT NULL, script TEXT NOT NULL, manifest TEXT NOT NULL,
+        expires REAL NOT NULL
+    );
+
+    CREATE TABLE versions (
+        id TEXT PRIMARY KEY, script TEXT NOT NULL, number INTEGER NOT NULL, created_on TEXT NOT NULL,
+        content TEXT NOT NULL, UNIQUE (script, number)
+    );
+    CREATE TABLE deployments (
+        id TEXT PRIMARY KEY, script TEXT NOT NULL, serial INTEGER NOT NULL, created_on TEXT NOT NULL,
+        content TEXT NOT NULL
+    );
+    CREATE INDEX deployments_of_a_script ON deployments (script, serial);
+
+    CREATE TABLE zones (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_on TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE routes (
+        id TEXT PRIMARY KEY, zone_id TEXT NOT NULL, pattern TEXT NOT NULL, script TEXT, UNIQUE (zone_id, pattern)
+    ) WITHOUT ROWID;
+    CREATE TABLE domains (
+        id TEXT PRIMARY KEY, hostname TEXT NOT NULL UNIQUE, service TEXT NOT NULL, environment TEXT NOT NULL,
+        zone_id TEXT NOT NULL, cert_id TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE kv_namespaces (id TEXT PRIMARY KEY, title TEXT NOT NULL UNIQUE) WITHOUT ROWID;
+    CREATE TABLE kv_pairs (
+        namespace_id TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, metadata TEXT, expires INTEGER,
+        PRIMARY KEY (namespace_id, key)
+    );
+    CREATE TABLE d1_databases (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_on TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+class Database:
+    """Connections to one account's file: each is used by one thread at a time, writes one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / FILE_NAME
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        # Threads wait here for their turn to write, in order; SQLite's own waiting between processes polls.
+        self._writing = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._migrate()
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise LocalError([_unusable(self.file, error)]) from error
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A consistent view: every statement inside sees the same moment."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is committed at the end, and undone when an exception leaves it."""
+        with self._connection() as connection, self._writing:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close every idle connection; one that is in use is closed when it comes back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if self._closed or len(self._idle) >= IDLE_CONNECTIONS:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        # NORMAL with WAL: a killed process loses nothing; a power cut may lose the last commits, never the file.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    def _migrate(self) -> None:
+        with self._connection() as connection:
+            if _version(connection) == len(MIGRATIONS):
+                return
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            found = _version(connection)  # again: another process may have been faster
+            if found > len(MIGRATIONS):
+                connection.execute("ROLLBACK")
+                raise LocalError([_too_new(self.file)])
+            for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
+                for statement in script.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+
+
+def next_serial(connection: sqlite3.Connection) -> int:
+    """A number that no other write of this account has had; it orders the account's writes."""
+    query = "UPDATE counters SET value = value + 1 WHERE name = 'serial' RETURNING value"
+    serial: int = connection.execute(query).fetchall()[0][0]
+    return serial
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _unusable(file: Path, error: Exception) -> Problem:
+    return Problem(
+        f'the local account "{file}" cannot be used',
+        why=str(error),
+        fix="delete its folder to begin with an empty account, or name another one",
+        code="local-store",
+    )
+
+
+def _too_new(file: Path) -> Problem:
+    return Problem(
+        f'the local account "{file}" was written by a newer version',
+        fix="delete its folder to begin with an empty account, or use the newer version",
+        code="local-store",
+    )
