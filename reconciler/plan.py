@@ -121,7 +121,8 @@ class Plan:
     withheld: tuple[Change, ...] = ()  # deletes that a guard refuses in this run
     blocked: tuple[Change, ...] = ()  # what needs something that a foreign resource stands in the way of
     refusals: tuple[Problem, ...] = ()  # why deletes are withheld, and the exact way to allow them
-    problems: tuple[Problem, ...] = ()  # foreign names that the repository wants
+    problems: tuple[Problem, ...] = ()  # foreign names that the repository wants, one for each key below
+    foreign: tuple[Key, ...] = ()
     warnings: tuple[Problem, ...] = ()
     orphans: tuple[Key, ...] = ()  # ours, gone from the repository, kept because of `prune: false`
     unmanaged: tuple[Key, ...] = ()  # live, not ours, left alone
@@ -188,6 +189,7 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
         blocked=tuple(one for one in changes if one.key in blocked),
         refusals=verdict.refusals,
         problems=problems,
+        foreign=tuple(foreign),
         orphans=tuple(one.key for one in compared if isinstance(one, _Orphan)),
         unmanaged=tuple(one.key for one in compared if isinstance(one, _Unmanaged)),
         unverified=sum(isinstance(one, _Unchanged) and not one.verified for one in compared),

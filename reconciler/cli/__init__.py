@@ -1,0 +1,103 @@
+"""The command line: parse, call, print, exit. Commands are imported when they are run, so that --help is quick.
+
+exit   meaning
+----   -------------------------------------------------------------------
+   0   done, or nothing to do
+   1   failed: problems in the repository, or an API error
+   2   wrong usage
+   3   changes pending (plan --exit-code)
+   4   drift found (drift)
+   5   refused by a guard: caps, protection, missing proof
+   6   not the reviewed plan (--expect, --plan)
+   7   partly applied: some changes failed or were not started
+
+To add a command: one module here with a click command, and its line in COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+# name: (module, attribute, the line that --help shows)
+COMMANDS = {
+    "init": ("init", "init", "Make a new platform repository, or add a customer or script to one."),
+    "validate": ("validate", "validate", "Check the repository; tell every problem with its line."),
+    "explain": ("explain", "explain", "Show each resolved value of a customer or script, and the line that set it."),
+    "plan": ("plan", "plan", "Show what apply would change. Writes nothing."),
+    "apply": ("apply", "apply", "Make the platform what the repository says."),
+    "drift": ("drift", "drift", "Report what someone changed by hand. Cannot write."),
+    "import": ("import_", "import_", "Write customers/ from what is live."),
+    "status": ("status", "status", "Show the live namespace by customer."),
+    "dev": ("dev", "dev", "Run the platform on this machine and reconcile on every save."),
+    "doctor": ("doctor", "doctor", "Check token, account, namespace and this machine."),
+    "schema": ("schema", "schema", "Write the JSON Schemas that teach an editor the format."),
+    "github": ("github", "github", "Comment on pull requests, keep the drift issue, check owners."),
+}
+
+
+class _Commands(click.Group):
+    """The group of commands, each in a module of its own that is imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return [name for name in COMMANDS if _exists(name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS or not _exists(cmd_name):
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(f"reconciler.cli.{module}"), attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `reconciler plan --local`: it needs no account. Data goes to stdout, talk to stderr.",
+)
+@click.version_option(package_name="reconciler", message="%(prog)s %(version)s")
+def reconciler() -> None:
+    """GitOps for Cloudflare Workers for Platforms.
+
+    Customers, scripts, tags, limits and outbound Workers are files in a repository. `plan` shows the difference to
+    the live dispatch namespace, `apply` carries it out, `drift` tells what someone changed by hand.
+    """
+
+
+def main() -> NoReturn:
+    """Run, and turn every error into its exit code. What a user can cause never shows a traceback."""
+    from reconciler.errors import ReconcilerError
+
+    try:
+        code = reconciler.main(prog_name="reconciler", standalone_mode=False)
+    except ReconcilerError as error:
+        from reconciler.cli.terminal import Terminal
+
+        Terminal().problems(error.problems)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("interrupted: nothing more is done", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): that is its right, and no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(f"reconciler.cli.{COMMANDS[name][0]}") is not None

@@ -1,0 +1,139 @@
+"""From the options of a command to a loaded repository and a connection to an account."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reconciler import cloudflare, config, transport
+from reconciler.cli.options import Options
+from reconciler.config import Repository
+from reconciler.errors import LocalError, Problem, UsageProblem
+from reconciler.kinds.connection import Connection
+from reconciler.ledger import Ledger
+from reconciler.model import Secret
+
+LOCAL_ACCOUNT = "0" * 32
+LOCAL_FOLDER = Path(".reconciler/local")
+LEDGER = Path(".reconciler/ledger.sqlite3")
+
+
+def load(options: Options) -> Repository:
+    """Find and load the repository; its warnings are shown with the plan."""
+    return config.load(repository_root(options.folder), options.environment, variables=variables(options))
+
+
+def repository_root(folder: Path) -> Path:
+    """The nearest folder upwards that holds platform.yaml."""
+    start = folder.resolve()
+    for one in (start, *start.parents):
+        if (one / "platform.yaml").is_file():
+            return one
+    raise UsageProblem(
+        [
+            Problem(
+                f"there is no platform.yaml in {folder} or above it",
+                why="a platform's repository is known by that file",
+                fix="change to the repository, name it with -C DIR, or make one with `reconciler init`",
+                code="no-repository",
+            )
+        ]
+    )
+
+
+def variables(options: Options) -> Mapping[str, str]:
+    """The environment, over what --env-file sets."""
+    found = dict(_env_file(options.env_file)) if options.env_file is not None else {}
+    return {**found, **os.environ}
+
+
+@contextmanager
+def connected(options: Options, repository: Repository, **how: Any) -> Iterator[Connection]:
+    """A connection to the embedded platform (--local) or to Cloudflare."""
+    with _local(options, repository) if options.local else _remote(options, repository, **how) as connection:
+        try:
+            yield connection
+        finally:
+            connection.api.close()
+
+
+def requests_per_window(options: Options) -> int:
+    return 0 if options.local else max(1, transport.REQUESTS_PER_WINDOW * options.budget_share // 100)
+
+
+@contextmanager
+def _local(options: Options, repository: Repository) -> Iterator[Connection]:
+    from reconciler.local.api import create_app  # werkzeug is in the extra `local`
+    from reconciler.local.store import Store
+
+    store = Store(repository.root / LOCAL_FOLDER)
+    app = create_app(store, token=LOCAL_TOKEN)
+    through = transport.Polite(transport.in_process(app), transport.Unlimited())
+    account = repository.platform.account_id or LOCAL_ACCOUNT
+    api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, through)
+    ledger = Ledger(
+        repository.root / LEDGER, f"local/{account}/{repository.platform.namespace}/{repository.platform.name}"
+    )
+    yield Connection(repository, api, ledger, variables(options))
+
+
+LOCAL_TOKEN = "local"  # noqa: S105 - opens nothing but the files that the same user can read anyway
+
+
+@contextmanager
+def _remote(
+    options: Options, repository: Repository, *, waiting: Callable[[float, str], None] | None = None, **rest: Any
+) -> Iterator[Connection]:
+    found = variables(options)
+    token = found.get("CLOUDFLARE_API_TOKEN", "")
+    account = repository.platform.account_id or found.get("CLOUDFLARE_ACCOUNT_ID", "")
+    missing = [
+        name for name, value in (("CLOUDFLARE_API_TOKEN", token), ("CLOUDFLARE_ACCOUNT_ID", account)) if not value
+    ]
+    if missing:
+        raise LocalError([_unset(name) for name in missing])
+    base_url = found.get("CLOUDFLARE_API_BASE_URL") or found.get("CLOUDFLARE_BASE_URL") or cloudflare.DEFAULT_BASE_URL
+    budget = transport.SharedBudget(_budget_file(found, account), size=requests_per_window(options))
+    through = transport.Polite(transport.over_network(), budget, waiting=waiting, **rest)
+    api = cloudflare.connect(base_url, Secret(token), account, through)
+    scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
+    yield Connection(repository, api, Ledger(repository.root / LEDGER, scope), found)
+
+
+def _budget_file(found: Mapping[str, str], account: str) -> Path:
+    """One budget for an account and a user of this machine, whatever repository they work in."""
+    cache = Path(found.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    safe = "".join(one if one.isalnum() else "-" for one in account)[:64]
+    return cache / "reconciler" / f"budget-{safe}"
+
+
+def _unset(name: str) -> Problem:
+    fixes = {
+        "CLOUDFLARE_API_TOKEN": "make a token with Workers Scripts Read (plan, drift) or Write (apply) and export it",
+        "CLOUDFLARE_ACCOUNT_ID": "export it, or set account_id in platform.yaml",
+    }
+    return Problem(
+        f"{name} is not set",
+        why="the live namespace cannot be read without it",
+        fix=f"{fixes[name]}; --local needs none",
+        code="not-connected",
+    )
+
+
+def _env_file(path: Path) -> Iterator[tuple[str, str]]:
+    """NAME=value lines; quotes around a value are taken off, # begins a comment line, `export ` is let be."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem([Problem(f"--env-file {path} cannot be read", why=str(error), code="env-file")]) from None
+    for line in text.splitlines():
+        name, mark, value = line.strip().removeprefix("export ").partition("=")
+        if not mark or name.startswith("#"):
+            continue
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        yield name.strip(), value

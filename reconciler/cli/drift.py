@@ -1,0 +1,40 @@
+"""`reconciler drift`: what someone changed by hand. There is no path from here to a write."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.options import Options, common
+
+FORMATS = ("text", "json", "markdown")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@click.option(
+    "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
+)
+@click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only.")
+@common
+def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ...]) -> int:
+    """Report what someone changed by hand. Exits 4 when there is any.
+
+    Tells apart what drifted, what is missing, what is not managed, and what is only pending because the repository
+    is ahead. Every call it makes is a GET.
+    """
+    from reconciler import drift as drifting
+    from reconciler import run
+    from reconciler.cli import connecting, wishes
+    from reconciler.render import findings as render_findings
+    from reconciler.results import FindingKind
+
+    terminal = options.terminal
+    repository = connecting.load(options)
+    asked = wishes.of(options, repository, customers=customers, adopt=(), allow_deletes=0)
+    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+        outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+        plan = run.explained(outlook, diff_limit)
+    terminal.finish()
+    found = drifting.findings(plan, repository.platform.expected_drift, asked.today)
+    terminal.data(render_findings.FORMATS[form](found, terminal.style))
+    return 4 if any(one.kind in (FindingKind.DRIFTED, FindingKind.MISSING) for one in found) else 0

@@ -1,0 +1,61 @@
+"""`reconciler plan`: what apply would change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reconciler.cli.options import Options, common
+
+FORMATS = ("text", "json", "markdown", "html")
+
+
+def scoped(command: Any) -> Any:
+    """The options that say what a run looks at and what it may do."""
+    for option in (
+        click.option(
+            "--allow-deletes", type=click.IntRange(0), default=0, metavar="N", help="Let this run delete up to N."
+        ),
+        click.option("--adopt", multiple=True, metavar="NAME", help="Take over a foreign script of this name."),
+        click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the plan as JSON to a file.")
+@click.option("--exit-code", is_flag=True, help="Exit 3 when changes are pending, 5 when deletes are refused.")
+@click.option(
+    "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
+)
+@scoped
+@common
+def plan(
+    options: Options,
+    form: str,
+    out: Path | None,
+    exit_code: bool,
+    diff_limit: int,
+    customers: tuple[str, ...],
+    adopt: tuple[str, ...],
+    allow_deletes: int,
+) -> int:
+    """Show what apply would change. Writes nothing."""
+    from reconciler import render, run
+    from reconciler.cli import connecting, wishes
+
+    terminal = options.terminal
+    repository = connecting.load(options)
+    asked = wishes.of(options, repository, customers=customers, adopt=adopt, allow_deletes=allow_deletes)
+    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+        outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+        shown = run.explained(outlook, diff_limit)
+    terminal.finish()
+    terminal.data(render.FORMATS[form](shown, terminal.style))
+    if out is not None:
+        wishes.write(out, render.FORMATS["json"](shown, terminal.style))
+    return wishes.exit_code_of_plan(shown, asked_for=exit_code)

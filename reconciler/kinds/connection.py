@@ -1,0 +1,47 @@
+"""What a kind needs to look and to write: the repository, the API, the ledger, and where secret values are found."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.cloudflare import Api
+from reconciler.config import Repository
+from reconciler.ledger import Entry, Ledger
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One run's ends: the files on one side, the account on the other."""
+
+    repository: Repository
+    api: Api
+    ledger: Ledger
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # environment: secret values are in it
+
+    @property
+    def namespace(self) -> str:
+        return self.repository.platform.namespace
+
+    @property
+    def owner(self) -> str:
+        return self.repository.platform.name
+
+    def remembered(self, kind: str) -> Mapping[str, Entry]:
+        """What the ledger held of a kind when the run began."""
+        return self._entries[kind]
+
+    @functools.cached_property
+    def _entries(self) -> _Entries:
+        return _Entries(self.ledger)
+
+
+class _Entries(dict[str, Mapping[str, Entry]]):
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def __missing__(self, kind: str) -> Mapping[str, Entry]:
+        self[kind] = self._ledger.entries(kind)
+        return self[kind]

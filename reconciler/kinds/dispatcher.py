@@ -1,0 +1,116 @@
+"""The dispatcher: an ordinary Worker made of a thin shim, the routing table, and one binding per outbound Worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+from reconciler import config, routing
+from reconciler.config import Dispatcher, Repository
+from reconciler.errors import ConfigError
+from reconciler.kinds import namespace, outbound_worker, uploads, user_worker
+from reconciler.kinds.connection import Connection
+from reconciler.look import Seen
+from reconciler.model import Key, Module, Resource, Worker
+
+NAME = "dispatcher"
+ROLE = "dispatcher"  # a tag, beside the owner's: see outbound_worker.ROLE
+
+SHIM = "dispatcher.mjs"
+JAVASCRIPT = "application/javascript+module"
+SHIM_COMPATIBILITY_DATE = "2026-10-01"  # the runtime that the shim is tested with
+
+
+def desired(repository: Repository) -> Iterator[Resource]:
+    settings = repository.platform.dispatcher
+    if settings is None:
+        return
+    needs = {namespace.key(repository)}
+    needs |= {Key(outbound_worker.NAME, name) for name in _outbounds(repository)}
+    needs |= {Key(user_worker.NAME, script.name) for script in repository.scripts()}
+    digest = _worker(repository, settings).digest
+    owner = repository.platform.name
+    yield Resource(Key(NAME, settings.name), digest=digest, owner=owner, needs=frozenset(needs), where=settings.where)
+
+
+def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
+    settings = connection.repository.platform.dispatcher
+    yield from uploads.ordinary(seen, connection, NAME, (settings.name,) if settings else (), ROLE)
+
+
+def put(connection: Connection, resource: Resource) -> None:
+    worker = wanted(connection.repository, resource)
+    assert worker is not None
+    uploads.put_worker(connection, "", resource, worker)
+
+
+def delete(connection: Connection, resource: Resource) -> None:
+    uploads.delete_worker(connection, "", resource)
+
+
+def wanted(repository: Repository, resource: Resource) -> Worker | None:
+    settings = repository.platform.dispatcher
+    if settings is None or settings.name != resource.key.name:
+        return None
+    return _worker(repository, settings)
+
+
+def read(connection: Connection, resource: Resource, like: Worker | None) -> Worker | None:
+    return uploads.read_worker(connection, "", resource, like)
+
+
+def table_of(repository: Repository) -> routing.Table:
+    """The routing table that the repository compiles to."""
+    return routing.compile_table(
+        config.dispatcher_settings(repository), config.routed_scripts(repository), _bindings(repository)
+    )
+
+
+def _worker(repository: Repository, settings: Dispatcher) -> Worker:
+    """The shim or the platform's own dispatcher, with the table as a module beside it. Raises when it is too large."""
+    table = table_of(repository)
+    too_large = routing.size_problem(table, settings.where)
+    if too_large is not None:
+        raise ConfigError([too_large])
+    own = config.read_dispatcher(repository) if settings.main else None
+    main = own.main if own else SHIM
+    modules = own.modules if own else (Module(SHIM, JAVASCRIPT, shipped(SHIM)),)
+    table_module = Module(routing.MODULE_NAME, JAVASCRIPT, table.module(), injected=True)
+    return Worker(
+        main=main,
+        modules=(*modules, table_module),
+        settings=own.settings if own else {"compatibility_date": SHIM_COMPATIBILITY_DATE},
+        bindings=tuple(
+            sorted((*(own.bindings if own else ()), *_dispatch(repository)), key=lambda one: str(one["name"]))
+        ),
+        tags=(*(own.tags if own else ()), ROLE),
+        secrets=own.secrets if own else {},
+    )
+
+
+def _dispatch(repository: Repository) -> Iterator[Mapping[str, Any]]:
+    """One binding to the namespace for each outbound Worker in use, and one that leads through none.
+
+    An outbound Worker is fixed on its binding; only the parameters that it is told vary per request.
+    """
+    target = {"type": "dispatch_namespace", "namespace": repository.platform.namespace}
+    yield {**target, "name": routing.binding_name("")}
+    for one in _bindings(repository):
+        outbound = {"worker": {"service": one.name}, "params": [{"name": name} for name in one.parameters]}
+        yield {**target, "name": one.binding, "outbound": outbound}
+
+
+def _bindings(repository: Repository) -> tuple[routing.OutboundBinding, ...]:
+    return routing.outbound_bindings(
+        {name: repository.platform.outbound_workers[name].parameters for name in _outbounds(repository)}
+    )
+
+
+def _outbounds(repository: Repository) -> list[str]:
+    return sorted(repository.platform.outbound_workers)
+
+
+def shipped(name: str) -> bytes:
+    """A JavaScript file that ships with the reconciler."""
+    return resources.files("reconciler").joinpath("workers", name).read_bytes()

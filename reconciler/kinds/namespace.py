@@ -1,0 +1,61 @@
+"""The dispatch namespace itself: made when it is missing, trusted or not, and never deleted.
+
+Deleting a namespace deletes every script in it, so no plan of ours ever does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.config import Repository
+from reconciler.errors import Problem, Refused
+from reconciler.kinds.connection import Connection
+from reconciler.look import Seen
+from reconciler.model import Key, Resource, Worker, digest
+
+NAME = "namespace"
+
+
+def desired(repository: Repository) -> Iterator[Resource]:
+    platform = repository.platform
+    yield Resource(
+        key(repository), digest=digest({"trusted": platform.trusted}), owner=platform.name, where=platform.where
+    )
+
+
+def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
+    """A namespace carries no mark: the one that platform.yaml names is ours to keep as it says."""
+    if seen.namespace is None:
+        return
+    trusted = seen.namespace.trusted
+    platform = connection.repository.platform
+    known = platform.trusted if trusted is None else trusted  # older replies leave it out
+    yield Resource(key(connection.repository), digest=digest({"trusted": known}), owner=platform.name)
+
+
+def put(connection: Connection, resource: Resource) -> None:
+    name, trusted = resource.key.name, connection.repository.platform.trusted
+    if connection.api.namespace(name) is None:
+        connection.api.create_namespace(name)
+        if not trusted:
+            return
+    connection.api.trust_namespace(name, trusted)
+
+
+def delete(connection: Connection, resource: Resource) -> None:
+    del connection
+    raise Refused([Problem(f"{resource.key} is never deleted by a plan", why="every script in it would go with it")])
+
+
+def wanted(repository: Repository, resource: Resource) -> Worker | None:
+    del repository, resource
+    return None
+
+
+def read(connection: Connection, resource: Resource, like: Worker | None) -> Worker | None:
+    del connection, resource, like
+    return None
+
+
+def key(repository: Repository) -> Key:
+    return Key(NAME, repository.platform.namespace)

@@ -1,0 +1,136 @@
+"""What all kinds that are Workers share: a listed row as a resource, and an upload that is checked.
+
+Law: an upload counts only when the reply shows what was meant; a tag that was dropped in silence fails the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+
+from reconciler import wire
+from reconciler.errors import Problem, ReconcilerError, Where
+from reconciler.kinds.connection import Connection
+from reconciler.ledger import Entry
+from reconciler.look import Seen
+from reconciler.model import PROTECT_TAG, Key, Resource, Secret, SecretReference, Worker, digest_in, owner_in
+from reconciler.replies import Row
+
+
+def resource_of(
+    row: Row, key: Key, entry: Entry | None, *, customer: str = "", needs: frozenset[Key] = frozenset()
+) -> Resource:
+    """A listed script as a resource.
+
+    ledger             listing                    altered   verified
+    ----------------   ------------------------   -------   --------
+    nothing            –                          no        no
+    same etag, time    the digest we uploaded     no        yes
+    same etag, time    another digest tag         yes       yes
+    another etag       –                          yes       yes
+    same etag          a later time of change     yes       yes
+    """
+    tags = row.tags or ()
+    altered = entry is not None and _written_by_others(row, entry)
+    owner = owner_in(tags)
+    return Resource(
+        key,
+        digest=digest_in(tags),
+        owner=owner,
+        customer=customer,
+        needs=needs,
+        protected=PROTECT_TAG in tags,
+        etag=row.etag,
+        modified_on=row.modified_on,
+        altered=altered,
+        claimed=not owner and entry is not None,
+        verified=entry is not None,
+        note=_last_writer(row),
+    )
+
+
+def ordinary(seen: Seen, connection: Connection, kind: str, wanted: Container[str], role: str) -> Iterator[Resource]:
+    """The ordinary Workers of one kind: those whose name is wanted, and those of ours that have its role as a tag.
+
+    All others of the account are nobody's business here, and are not even listed as unmanaged.
+    """
+    remembered = connection.remembered(kind)
+    for name, row in seen.workers.items():
+        tags = row.tags or ()
+        if name in wanted or (owner_in(tags) == connection.owner and role in tags):
+            yield resource_of(row, Key(kind, name), remembered.get(name))
+
+
+def put_worker(connection: Connection, namespace: str, resource: Resource, worker: Worker) -> None:
+    """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it."""
+    name, api = resource.key.name, connection.api
+    values = secret_values(worker.secrets, connection.variables, resource.where)
+    row = api.upload(namespace, name, wire.metadata(worker, connection.owner), worker.modules)
+    if row.tags is not None:
+        _refuse_dropped(resource, wire.marks(worker, connection.owner), row.tags)
+    if values:
+        api.put_secrets(namespace, name, values)
+    entry = Entry(worker.digest, row.etag, "" if values else row.modified_on)
+    connection.ledger.remember(resource.key.kind, {name: entry})
+
+
+def delete_worker(connection: Connection, namespace: str, resource: Resource) -> None:
+    connection.api.delete_script(namespace, resource.key.name)
+    connection.ledger.forget(resource.key.kind, [resource.key.name])
+
+
+def read_worker(connection: Connection, namespace: str, resource: Resource, like: Worker | None) -> Worker | None:
+    """Code and settings as they are live: two calls."""
+    settings = connection.api.settings(namespace, resource.key.name)
+    modules = connection.api.content(namespace, resource.key.name)
+    if settings is None or modules is None:
+        return None
+    return wire.worker_of(settings, modules, like)
+
+
+def secret_values(
+    secrets: Mapping[str, SecretReference], variables: Mapping[str, str], where: Where | None
+) -> dict[str, Secret | None]:
+    """The values that the references name. Raises for every one that is missing, all at once."""
+    missing = sorted({one.variable for one in secrets.values() if one.variable not in variables})
+    if missing:
+        raise ReconcilerError(
+            [
+                Problem(
+                    f"the environment variable {variable} is not set",
+                    where,
+                    why="a secret refers to it, and its value is sent with the upload",
+                    fix=f"set {variable} for this run, or name a file that sets it with --env-file",
+                    code="secret-missing",
+                )
+                for variable in missing
+            ]
+        )
+    return {name: Secret(variables[one.variable]) for name, one in secrets.items()}
+
+
+def _written_by_others(row: Row, entry: Entry) -> bool:
+    if digest_in(row.tags or ()) != entry.digest and row.tags is not None:
+        return True
+    if row.etag and entry.etag and row.etag != entry.etag:
+        return True
+    return bool(row.modified_on and entry.modified_on and row.modified_on != entry.modified_on)
+
+
+def _last_writer(row: Row) -> str:
+    return " ".join(part for part in (row.modified_on, row.last_deployed_from) if part)
+
+
+def _refuse_dropped(resource: Resource, meant: list[str], got: tuple[str, ...]) -> None:
+    dropped = sorted(set(meant) - set(got))
+    if dropped:
+        raise ReconcilerError(
+            [
+                Problem(
+                    f"{resource.key} was uploaded, and Cloudflare dropped the tags {', '.join(dropped)}",
+                    resource.where,
+                    why="without them the next run could not tell whose it is or which version it has",
+                    fix="run `reconciler doctor`, and look for other tools that write to this script",
+                    code="silent-drop",
+                )
+            ]
+        )

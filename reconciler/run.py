@@ -1,0 +1,143 @@
+"""One run: look, plan, explain, and carry out. Every command is cut from these functions.
+
+repository = config.load(…)          load
+outlook = look_and_plan(connection)  look, plan
+plan = explained(outlook)            what show needs
+results = carry_out(outlook, …)      apply
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from reconciler import apply, kinds, transport
+from reconciler.cost import cost
+from reconciler.errors import Problem, ReconcilerError, Severity
+from reconciler.explain import explain_worker
+from reconciler.guards import Caps, Policy
+from reconciler.kinds.connection import Connection
+from reconciler.look import Seen, look
+from reconciler.model import State
+from reconciler.plan import Action, Change, Explanation, Plan, in_scope, make_plan
+from reconciler.results import Result
+
+DIFF_LIMIT = 50  # changes whose live side is read back to show a diff: two calls each
+READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks for beyond the repository."""
+
+    today: datetime.date
+    scope: frozenset[str] = frozenset()
+    adopt: frozenset[str] = frozenset()
+    allow_deletes: int = 0
+    requests_per_window: int = transport.REQUESTS_PER_WINDOW  # 0: no budget, as on the embedded platform
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Both sides of a run, and the plan between them."""
+
+    connection: Connection
+    desired: State
+    live: State
+    seen: Seen
+    plan: Plan
+    wishes: Wishes = field(repr=False)
+
+
+def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[[int], None] | None = None) -> Outlook:
+    """Read what is live and compare it with what the repository wants. Writes nothing."""
+    repository = connection.repository
+    seen = look(connection.api, connection.namespace, progress=progress)
+    wanted, live = kinds.desired(repository), kinds.live(seen, connection)
+    policy = policy_of(connection, wishes)
+    plan = make_plan(in_scope(wanted, policy.scope), in_scope(live, policy.scope), policy)
+    requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
+    priced = replace(
+        plan,
+        warnings=(*repository.warnings, *_expired(connection, wishes)),
+        cost=cost(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW),
+    )
+    return Outlook(connection, wanted, live, seen, priced, wishes)
+
+
+def policy_of(connection: Connection, wishes: Wishes) -> Policy:
+    """The guards of platform.yaml, and what the command line lifts of them for this run."""
+    platform = connection.repository.platform
+    safety = platform.safety
+    return Policy(
+        owner=platform.name,
+        namespace=platform.namespace,
+        environment=platform.environment,
+        prune=platform.prune,
+        caps=Caps(safety.max_deletes_count, safety.max_deletes_percent, safety.max_deletes_per_customer_percent),
+        approved=frozenset(name for one in safety.approvals if one.expires >= wishes.today for name in one.names),
+        allow_deletes=wishes.allow_deletes,
+        adopt=wishes.adopt,
+        scope=wishes.scope,
+    )
+
+
+def explained(outlook: Outlook, limit: int = DIFF_LIMIT) -> Plan:
+    """The plan with what differs inside each change. The live side of at most `limit` changes is read back."""
+    read_back = [one for one in outlook.plan.changes if one.action is not Action.CREATE][:limit]
+    keys = frozenset(change.key for change in read_back)
+
+    def one(change: Change) -> Change:
+        return replace(change, explanation=_explanation(outlook.connection, change, read=change.key in keys))
+
+    with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="read") as pool:
+        changes = tuple(pool.map(one, outlook.plan.changes))
+    return replace(outlook.plan, changes=changes)
+
+
+def carry_out(
+    outlook: Outlook, changes: Sequence[Change], *, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Result]:
+    """Apply `changes`, yielding each result as it ends."""
+
+    def do(change: Change) -> None:
+        kind = kinds.kind_of(change.key)
+        if change.after is not None:
+            kind.put(outlook.connection, change.after)
+        elif change.before is not None:
+            kind.delete(outlook.connection, change.before)
+
+    yield from apply.apply(changes, do, stopped=stopped)
+
+
+def _explanation(connection: Connection, change: Change, *, read: bool) -> Explanation | None:
+    kind = kinds.kind_of(change.key)
+    after = kind.wanted(connection.repository, change.after) if change.after is not None else None
+    if change.action is Action.CREATE:
+        return None if after is None else explain_worker(None, after)
+    if not read:
+        return Explanation(unread="over the limit of changes that are read back; see --diff-limit")
+    if change.before is None:
+        return None
+    try:
+        before = kind.read(connection, change.before, after)
+    except ReconcilerError as error:
+        return Explanation(unread=error.problems[0].what)
+    if before is None and after is None:
+        return None
+    return explain_worker(before, after)
+
+
+def _expired(connection: Connection, wishes: Wishes) -> Iterator[Problem]:
+    for approval in connection.repository.platform.safety.approvals:
+        if approval.expires < wishes.today:
+            yield Problem(
+                f"the approval to delete {', '.join(approval.names)} expired on {approval.expires}",
+                approval.where,
+                why="an expired approval gives no permission",
+                fix="remove it, or give it a later date",
+                code="approval-expired",
+                severity=Severity.WARNING,
+            )
