@@ -7,7 +7,7 @@ a second plan is empty (tests/property/test_laws.py). What may be deleted is dec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -172,6 +172,7 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
     compared = [
         _compare(desired.resources.get(key), live.resources.get(key), renamed, live, policy)
         for key in sorted(desired.resources.keys() | live.resources.keys())
+        if _in_scope(desired.resources.get(key), live.resources.get(key), policy.scope)
     ]
     changes = [one for one in compared if isinstance(one, Change)]
     foreign = {one.key: one for one in compared if isinstance(one, _Foreign)}
@@ -228,14 +229,6 @@ def simulate(changes: Iterable[Change], live: State) -> State:
     return State.of(resources.values())
 
 
-def in_scope(state: State, scope: frozenset[str]) -> State:
-    """Only the resources of these customers, and those that belong to none."""
-    if not scope:
-        return state
-    kept = [one for one in state.resources.values() if not one.customer or one.customer in scope]
-    return replace(state, resources={one.key: one for one in kept})
-
-
 @dataclass(frozen=True, slots=True)
 class _Unchanged:
     key: Key
@@ -272,6 +265,18 @@ class _Foreign:
 
 
 _Compared = Change | _Unchanged | _Unmanaged | _Orphan | _Foreign
+
+
+def _in_scope(want: Resource | None, have: Resource | None, scope: frozenset[str]) -> bool:
+    """Whether a run looks at this: at everything, or at these customers and at what belongs to none.
+
+    A live script whose customer is not certain is out of every scope.
+    """
+    if not scope:
+        return True
+    if want is not None:
+        return not want.customer or want.customer in scope
+    return have is not None and have.customer in scope
 
 
 def _compare(

@@ -21,7 +21,7 @@ from reconciler.guards import Caps, Policy
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen, look
 from reconciler.model import State
-from reconciler.plan import Action, Change, Explanation, Plan, in_scope, make_plan
+from reconciler.plan import Action, Change, Explanation, Plan, make_plan
 from reconciler.results import Result
 
 DIFF_LIMIT = 50  # changes whose live side is read back to show a diff: two calls each
@@ -57,7 +57,7 @@ def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[
     seen = look(connection.api, connection.namespace, progress=progress)
     wanted, live = kinds.desired(repository), kinds.live(seen, connection)
     policy = policy_of(connection, wishes)
-    plan = make_plan(in_scope(wanted, policy.scope), in_scope(live, policy.scope), policy)
+    plan = make_plan(wanted, live, policy)
     requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
     priced = replace(
         plan,

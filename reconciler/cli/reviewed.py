@@ -6,11 +6,11 @@ import datetime
 import getpass
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reconciler import git
 from reconciler.errors import NotReviewed, Problem, UsageProblem
 from reconciler.plan import Plan
 from reconciler.results import Result, audit_line
@@ -63,7 +63,7 @@ def audit_log(path: Path | None, root: Path) -> Iterator[Callable[[Result], None
         yield _unrecorded
         return
     who = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
-    commit = os.environ.get("GITHUB_SHA") or _head(root)
+    commit = os.environ.get("GITHUB_SHA") or git.head(root)
     try:
         file = path.open("a", encoding="utf-8")
     except OSError as error:
@@ -83,21 +83,3 @@ def audit_log(path: Path | None, root: Path) -> Iterator[Callable[[Result], None
 def _unrecorded(result: Result) -> None:
     """No --audit was given."""
     del result
-
-
-def _head(root: Path) -> str:
-    """The commit that is checked out; "" outside git."""
-    found = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_without_secrets(),
-    )
-    return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def _without_secrets() -> dict[str, str]:
-    """The environment for child processes: no token, no secret of a customer."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
-    return {name: os.environ[name] for name in kept if name in os.environ}

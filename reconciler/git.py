@@ -1,0 +1,123 @@
+"""What git knows: commits, the files of a commit, and what changed since one. Reads objects, never the work tree.
+
+Git runs without a shell, with the ref after --end-of-options, with an environment that holds no token, and with
+nothing of the repository's own configuration that could run a program. Files come from objects byte for byte:
+neither filters nor .gitattributes have a say.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from reconciler.errors import Problem, UsageProblem
+
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "GIT_CEILING_DIRECTORIES")
+_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
+_FILE, _EXECUTABLE = "100644", "100755"
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit, named by its whole id."""
+
+    id: str
+    subject: str
+
+
+def commit(root: Path, ref: str) -> Commit:
+    """The commit that a ref names. Raises UsageProblem when it names none, or there is no git."""
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if found.returncode != 0:
+        raise UsageProblem(
+            [
+                Problem(
+                    f'git knows no commit "{ref}" here',
+                    why=_said(found) or "the ref does not exist in this clone, or the folder is no git repository",
+                    fix="fetch it (in GitHub Actions: fetch-depth: 0), or name another",
+                    code="unknown-ref",
+                )
+            ]
+        )
+    identity = found.stdout.decode("ascii", "replace").strip()
+    subject = _git(root, "log", "-1", "--format=%s", identity).stdout.decode("utf-8", "replace").strip()
+    return Commit(identity, subject)
+
+
+def head(root: Path) -> str:
+    """The id of the commit that is checked out; "" outside git or before the first commit."""
+    found = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    return found.stdout.decode("ascii", "replace").strip() if found.returncode == 0 else ""
+
+
+def undone_by(root: Path, target: Commit) -> tuple[Commit, ...]:
+    """The commits between a target and what is checked out, newest first: what going back to it undoes."""
+    found = _git(root, "log", "--format=%H %s", f"{target.id}..HEAD", "--", ".")
+    lines = found.stdout.decode("utf-8", "replace").splitlines()
+    return tuple(Commit(line[:40], line[41:]) for line in lines if len(line) >= 40)
+
+
+def changed_files(root: Path, since: Commit) -> tuple[str, ...]:
+    """Files that differ from a commit, in the work tree or not yet known to git; relative to `root`, with "/"."""
+    tracked = _lines(_git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", since.id, "--", "."))
+    untracked = _lines(_git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "."))
+    return tuple(sorted({*tracked, *untracked}))
+
+
+def write_tree(root: Path, at: Commit, into: Path, only: Sequence[str] = ()) -> None:
+    """Write the files of a commit below `root` into an empty folder. Symlinks and submodules are left out: a
+    repository of ours refuses them anyway, and says so when it is loaded from a work tree."""
+    prefix = _git(root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").strip()
+    entries = list(_entries(root, at, only))
+    request = b"".join(entry[1].encode("ascii") + b"\n" for entry in entries)
+    batch = _git(root, "cat-file", "--batch", given=request).stdout
+    offset = 0
+    for path, _ in entries:
+        end_of_header = batch.index(b"\n", offset)
+        size = int(batch[offset:end_of_header].split()[2])
+        content = batch[end_of_header + 1 : end_of_header + 1 + size]
+        offset = end_of_header + size + 2
+        target = into / _inside(path.removeprefix(prefix))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def _entries(root: Path, at: Commit, only: Sequence[str]) -> Iterator[tuple[str, str]]:
+    listed = _git(root, "ls-tree", "-r", "-z", "--full-name", at.id, "--", *(only or (".",)))
+    for line in listed.stdout.split(b"\0"):
+        about, _, path = line.partition(b"\t")
+        if about[:6].decode("ascii", "replace") in (_FILE, _EXECUTABLE):
+            yield path.decode("utf-8", "surrogateescape"), about.split()[2].decode("ascii")
+
+
+def _inside(path: str) -> PurePosixPath:
+    """Git itself refuses such names in a tree; one that got in by other means goes nowhere."""
+    found = PurePosixPath(path)
+    if found.is_absolute() or ".." in found.parts or not found.parts:
+        raise UsageProblem([Problem(f'the commit holds a file named "{path}"', code="unsafe-path")])
+    return found
+
+
+def _lines(found: subprocess.CompletedProcess[bytes]) -> list[str]:
+    return [one.decode("utf-8", "surrogateescape") for one in found.stdout.split(b"\0") if one]
+
+
+def _said(found: subprocess.CompletedProcess[bytes]) -> str:
+    return found.stderr.decode("utf-8", "replace").strip().splitlines()[0] if found.stderr.strip() else ""
+
+
+def _git(root: Path, *words: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), *_SAFE, *words],
+            input=given,
+            capture_output=True,
+            check=False,
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+        )
+    except FileNotFoundError:
+        raise UsageProblem([Problem("git is not installed", fix="install git", code="no-git")]) from None
