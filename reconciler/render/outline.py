@@ -1,0 +1,153 @@
+"""The order in which people read a plan: what is risky, what is alike, then customer by customer.
+
+Every format for people is made from an Outline; none of them sorts, groups or compares by itself.
+To point out a new risk: one line in RISKS.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from reconciler.model import canonical
+from reconciler.plan import ABSENT, Action, Cause, Change, Plan
+
+ALIKE_FROM = 4  # fewer changes of one shape are told one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change, or several of one shape: same action, kind, cause, fields and code."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def first(self) -> Change:
+        return self.changes[0]
+
+    @property
+    def customers(self) -> list[str]:
+        return sorted({change.customer for change in self.changes})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What happens to one customer, or to the platform itself (customer "")."""
+
+    customer: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def count(self) -> Mapping[Action, int]:
+        actions = [change.action for entry in self.entries for change in entry.changes]
+        return {action: actions.count(action) for action in Action}
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """A reason to look twice."""
+
+    name: str
+    applies: Callable[[Change], bool]
+
+
+@dataclass(frozen=True)
+class Outline:
+    risks: tuple[tuple[Risk, tuple[Change, ...]], ...]  # a change may stand under several
+    alike: tuple[Entry, ...]  # over several customers
+    groups: tuple[Group, ...]  # the platform first, then customers by id
+
+    @property
+    def entries(self) -> int:
+        return len(self.alike) + sum(len(group.entries) for group in self.groups)
+
+
+def outline(plan: Plan) -> Outline:
+    risks = ((risk, tuple(change for change in plan.changes if risk.applies(change))) for risk in RISKS)
+    entries = _folded(plan.changes)
+    alike = [entry for entry in entries if len(entry.customers) > 1]
+    by_customer: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if len(entry.customers) == 1:
+            by_customer[entry.first.customer].append(entry)
+    return Outline(
+        tuple((risk, changes) for risk, changes in risks if changes),
+        tuple(alike),
+        tuple(Group(customer, tuple(by_customer[customer])) for customer in sorted(by_customer)),
+    )
+
+
+def _folded(changes: Iterable[Change]) -> list[Entry]:
+    """Changes of one shape together, where the first of them stands. Creates and deletes keep their names."""
+    by_shape: dict[str, list[Change]] = {}
+    for change in changes:
+        shape = _shape(change) if change.action is Action.UPDATE else str(change.key)
+        by_shape.setdefault(shape, []).append(change)
+    folded: list[Entry] = []
+    for alike in by_shape.values():
+        folded += [Entry(tuple(alike))] if len(alike) >= ALIKE_FROM else [Entry((one,)) for one in alike]
+    return sorted(folded, key=lambda entry: entry.first.key)
+
+
+def _shape(change: Change) -> str:
+    told = change.explanation
+    return canonical(
+        [
+            change.key.kind,
+            change.cause.value,
+            [[one.path, _side(one.before), _side(one.after)] for one in told.fields] if told else [],
+            [[one.module, one.before_digest, one.after_digest] for one in told.code] if told else [],
+            told.unread if told else None,
+        ]
+    )
+
+
+def _side(value: object) -> list[object]:
+    return [] if value is ABSENT else [value]
+
+
+def _deleted(change: Change) -> bool:
+    return change.action is Action.DELETE
+
+
+def _protection(change: Change) -> bool:
+    return bool(change.before and change.after and change.before.protected != change.after.protected)
+
+
+def _overwrites(change: Change) -> bool:
+    return change.cause in (Cause.DRIFTED, Cause.BOTH, Cause.MISSING, Cause.ADOPTED)
+
+
+def _field(*names: str) -> Callable[[Change], bool]:
+    def applies(change: Change) -> bool:
+        told = change.explanation
+        return bool(
+            change.action is Action.UPDATE and told and any(name in one.path for one in told.fields for name in names)
+        )
+
+    return applies
+
+
+def _outbound(change: Change) -> bool:
+    return change.key.kind == "outbound_worker" or _field("outbound_worker", "outbound")(change)
+
+
+def _platform_module(change: Change) -> bool:
+    told = change.explanation
+    return bool(change.action is Action.UPDATE and told and any(one.injected for one in told.code))
+
+
+def _front(change: Change) -> bool:
+    return change.key.kind in ("namespace", "dispatcher", "route", "custom_domain")
+
+
+RISKS = (
+    Risk("deletes", _deleted),
+    Risk("protection", _protection),
+    Risk("overwrites what someone else did", _overwrites),
+    Risk("outbound traffic", _outbound),
+    Risk("limits", _field("limits")),
+    Risk("platform module", _platform_module),
+    Risk("dispatcher and routes", _front),
+)

@@ -1,0 +1,32 @@
+"""Whole outputs, pinned as files under tests/golden/. `python -m tests.golden` writes them anew; read the diff."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from reconciler.render import plan_json, plan_text
+from reconciler.render.style import plain
+from tests import plans
+
+FOLDER = Path(__file__).parent / "golden"
+
+OUTPUTS: Mapping[str, Callable[[], str]] = {
+    "nothing.txt": lambda: plan_text.render(plans.nothing()),
+    "small.txt": lambda: plan_text.render(plans.small()),
+    "small-80-columns.txt": lambda: plan_text.render(plans.small(), plain(80)),
+    "middling.txt": lambda: plan_text.render(plans.middling()),
+    "alike.txt": lambda: plan_text.render(plans.alike()),
+    "large.txt": lambda: plan_text.render(plans.large(3_000)),
+    "small.json": lambda: plan_json.render(plans.small()),
+}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in OUTPUTS.items():
+        (FOLDER / name).write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
