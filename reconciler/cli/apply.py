@@ -45,19 +45,19 @@ def apply(
     Shows the plan, asks, carries out the changes in a safe order, and prints each result as it ends. Ctrl-C once
     stops cleanly: running calls end, the rest is left for the next run. Twice stops now.
     """
-    from reconciler import render, run
-    from reconciler.cli import connecting, reviewed, wishes
+    from reconciler import render, review, run
+    from reconciler.cli import connecting, record, wishes
     from reconciler.render.plan_text import summary_line
 
     terminal = options.terminal
-    limit = reviewed.seconds(time_limit) if time_limit else None
+    limit = record.seconds(time_limit) if time_limit else None
     repository = connecting.load(options)
     asked = wishes.of(options, repository, customers=customers, adopt=adopt, allow_deletes=allow_deletes)
     with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
         outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
         terminal.finish()
         if expect is not None:
-            reviewed.refuse_another(outlook.plan, expect)
+            review.expected(outlook.plan, expect)
         asking = not yes and sys.stdin.isatty() and sys.stderr.isatty()
         shown = run.explained(outlook) if asking else run.explained(outlook, 0)
         terminal.data(render.FORMATS["text"](shown, terminal.style) if asking else summary_line(shown, terminal.style))
@@ -77,14 +77,14 @@ def apply(
 def _carry_out(outlook: Outlook, terminal: Terminal, audit: Path | None, stopped: Callable[[], bool]) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
     from reconciler import render, run
-    from reconciler.cli import reviewed
+    from reconciler.cli import record
 
     results = []
     total = len(outlook.plan.changes)
-    with reviewed.audit_log(audit, outlook.connection.repository.root) as record:
+    with record.audit_log(audit, outlook.connection.repository.root) as write:
         for result in run.carry_out(outlook, outlook.plan.changes, stopped=stopped):
             results.append(result)
-            record(result)
+            write(result)
             terminal.finish()
             terminal.data(render.result_line(result, terminal.style))
             terminal.progress(f"{len(results):,} of {total:,} · {outlook.connection.api.requests:,} requests")

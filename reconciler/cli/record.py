@@ -1,4 +1,4 @@
-"""What binds an apply to a review: the expected digest, the time limit, the audit file."""
+"""How long an apply may take, and the file that records what it did."""
 
 from __future__ import annotations
 
@@ -11,38 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler import git
-from reconciler.errors import NotReviewed, Problem, UsageProblem
-from reconciler.plan import Plan
+from reconciler.errors import Problem, UsageProblem
 from reconciler.results import Result, audit_line
 
-SHORTEST_DIGEST = 12  # hex digits that --expect needs at least
 _TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
-
-
-def refuse_another(plan: Plan, expected: str) -> None:
-    """Raise unless the fresh plan is the one that was reviewed."""
-    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_DIGEST},32}}", expected):
-        raise UsageProblem(
-            [
-                Problem(
-                    f'--expect takes a plan\'s digest, and "{expected}" is none',
-                    why=f"a digest has {SHORTEST_DIGEST} to 32 hex digits",
-                    fix="copy it from the last line of the reviewed plan",
-                    code="bad-digest",
-                )
-            ]
-        )
-    if not plan.digest.startswith(expected):
-        raise NotReviewed(
-            [
-                Problem(
-                    f"the plan is now {plan.digest[:SHORTEST_DIGEST]}, not {expected}: nothing was changed",
-                    why="the repository or the live namespace has changed since the review",
-                    fix="look at the fresh plan with `reconciler plan`, and apply that one",
-                    code="not-reviewed",
-                )
-            ]
-        )
 
 
 def seconds(text: str) -> float:
