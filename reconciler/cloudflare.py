@@ -203,7 +203,110 @@ class Api:
         }
         self._call("PATCH", *self._scripts(namespace), name, "secrets-bulk", body={"secrets": secrets})
 
+    # Where the dispatcher answers: zones, routes, custom domains, workers.dev
+
+    def zone(self, name: str) -> str:
+        """The id of a zone, by its name; "" when the account has none of that name."""
+        found = self._call("GET", "zones", query={"name": name})
+        rows = [one for one in sequence(found, self._named("GET", ("zones",))) if mapping(one).get("name") == name]
+        return str(rows[0]["id"]) if rows else ""
+
+    def routes(self, zone: str) -> tuple[Mapping[str, Any], ...]:
+        path = ("zones", zone, "workers", "routes")
+        return tuple(mapping(one) for one in sequence(self._call("GET", *path), self._named("GET", path)))
+
+    def put_route(self, zone: str, identity: str, pattern: str, script: str) -> None:
+        """Change the route of this id, or make one when `identity` is ""."""
+        path, body = ("zones", zone, "workers", "routes"), {"pattern": pattern, "script": script}
+        if identity:
+            self._call("PUT", *path, identity, body=body)
+        else:
+            self._call("POST", *path, body=body)
+
+    def delete_route(self, zone: str, identity: str) -> None:
+        self._delete("zones", zone, "workers", "routes", identity)
+
+    def domains(self) -> tuple[Mapping[str, Any], ...]:
+        path = ("accounts", self.account, "workers", "domains")
+        return tuple(mapping(one) for one in sequence(self._call("GET", *path), self._named("GET", path)))
+
+    def put_domain(self, hostname: str, service: str, zone: str) -> None:
+        body = {"hostname": hostname, "service": service, "zone_id": zone, "environment": "production"}
+        self._call("PUT", "accounts", self.account, "workers", "domains", body=body)
+
+    def delete_domain(self, identity: str) -> None:
+        self._delete("accounts", self.account, "workers", "domains", identity)
+
+    def workers_dev(self, name: str) -> bool | None:
+        """Whether an ordinary Worker answers on workers.dev; None when there is no such Worker."""
+        try:
+            found = mapping(self._call("GET", *self._scripts(""), name, "subdomain"))
+        except NotFound:
+            return None
+        return bool(found.get("enabled"))
+
+    def put_workers_dev(self, name: str, enabled: bool) -> None:
+        body = {"enabled": enabled, "previews_enabled": False}
+        self._call("POST", *self._scripts(""), name, "subdomain", body=body, repeatable=True)
+
+    # Workers KV, for a routing table that is too large for the dispatcher's bundle
+
+    def kv_namespace(self, title: str) -> str:
+        """The id of a KV namespace, by its title; "" when there is none."""
+        page = 1
+        while True:
+            query = {"page": str(page), "per_page": "100"}
+            rows = sequence(self._call("GET", *self._kv, query=query), self._named("GET", self._kv))
+            for one in rows:
+                if mapping(one).get("title") == title:
+                    return str(mapping(one).get("id"))
+            if len(rows) < 100:
+                return ""
+            page += 1
+
+    def create_kv_namespace(self, title: str) -> str:
+        return str(mapping(self._call("POST", *self._kv, body={"title": title})).get("id"))
+
+    def kv_keys(self, namespace: str, prefix: str) -> tuple[str, ...]:
+        found: list[str] = []
+        cursor = ""
+        while True:
+            query = {"limit": "1000", "prefix": prefix, **({"cursor": cursor} if cursor else {})}
+            envelope = self._envelope("GET", *self._kv, namespace, "keys", query=query)
+            rows = sequence(envelope.get("result"), self._named("GET", (*self._kv, "keys")))
+            found += [str(mapping(one).get("name")) for one in rows]
+            following = cursor_of(envelope)
+            if not following or following == cursor:
+                return tuple(found)
+            cursor = following
+
+    def kv_value(self, namespace: str, key: str) -> bytes | None:
+        try:
+            return self._send("GET", (*self._kv, namespace, "values", key)).content
+        except NotFound:
+            return None
+
+    def put_kv(self, namespace: str, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+        """Write at most 10,000 pairs in one call; returns the keys that did not take, which a 200 may hold."""
+        body = [{"key": key, "value": value} for key, value in pairs]
+        reply = mapping(self._call("PUT", *self._kv, namespace, "bulk", body=body))
+        return tuple(str(key) for key in reply.get("unsuccessful_keys") or ())
+
+    def delete_kv(self, namespace: str, keys: Sequence[str]) -> None:
+        self._call("POST", *self._kv, namespace, "bulk", "delete", body=list(keys), repeatable=True)
+
     # Plumbing
+
+    @property
+    def _kv(self) -> tuple[str, ...]:
+        return ("accounts", self.account, "storage", "kv", "namespaces")
+
+    def _delete(self, *path: str) -> None:
+        """Delete; what is gone already counts as deleted."""
+        try:
+            self._call("DELETE", *path)
+        except NotFound:
+            return
 
     @property
     def _namespaces(self) -> tuple[str, ...]:

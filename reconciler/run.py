@@ -54,7 +54,7 @@ class Outlook:
 def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[[int], None] | None = None) -> Outlook:
     """Read what is live and compare it with what the repository wants. Writes nothing."""
     repository = connection.repository
-    seen = look(connection.api, connection.namespace, progress=progress)
+    seen = look(connection.api, kinds.interest(repository), progress=progress)
     wanted, live = kinds.desired(repository), kinds.live(seen, connection)
     policy = policy_of(connection, wishes)
     plan = make_plan(wanted, live, policy)
@@ -105,7 +105,7 @@ def carry_out(
     def do(change: Change) -> None:
         kind = kinds.kind_of(change.key)
         if change.after is not None:
-            kind.put(outlook.connection, change.after)
+            kind.put(outlook.connection, change, change.after)
         elif change.before is not None:
             kind.delete(outlook.connection, change.before)
 

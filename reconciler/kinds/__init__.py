@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from reconciler.config import Repository
-from reconciler.kinds import dispatcher, namespace, outbound_worker, user_worker
+from reconciler.kinds import custom_domain, dispatcher, namespace, outbound_worker, route, user_worker, workers_dev
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.look import Interest, Seen
 from reconciler.model import Key, Resource, State, Worker
 from reconciler.plan import Action, Change
 
@@ -30,8 +30,8 @@ class Kind(Protocol):
     def live(self, seen: Seen, connection: Connection) -> Iterator[Resource]:
         """What was seen, as small rows. Makes no calls."""
 
-    def put(self, connection: Connection, resource: Resource) -> None:
-        """Create or update. Raises ReconcilerError when the change did not take in full."""
+    def put(self, connection: Connection, change: Change, after: Resource) -> None:
+        """Create or update; `after` is the change's. Raises ReconcilerError when it did not take in full."""
 
     def delete(self, connection: Connection, resource: Resource) -> None:
         """Delete. What is gone already counts as deleted."""
@@ -43,7 +43,15 @@ class Kind(Protocol):
         """The Worker behind a live resource; None for a kind that is none, or when it is gone."""
 
 
-KINDS: tuple[Kind, ...] = (namespace, outbound_worker, user_worker, dispatcher)
+KINDS: tuple[Kind, ...] = (
+    namespace,
+    outbound_worker,
+    user_worker,
+    dispatcher,
+    route,
+    custom_domain,
+    workers_dev,
+)
 
 _BY_NAME = {kind.NAME: kind for kind in KINDS}
 
@@ -55,6 +63,16 @@ def kind_of(key: Key) -> Kind:
 def desired(repository: Repository) -> State:
     """Everything that the repository wants."""
     return State.of(resource for kind in KINDS for resource in kind.desired(repository))
+
+
+def interest(repository: Repository) -> Interest:
+    """What has to be looked at for this repository."""
+    platform = repository.platform
+    settings = platform.dispatcher
+    if settings is None:
+        return Interest(platform.namespace)
+    zones = frozenset(one.zone for one in settings.routes)
+    return Interest(platform.namespace, settings.name, zones, domains=True)
 
 
 def live(seen: Seen, connection: Connection) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -12,7 +13,8 @@ from reconciler.errors import ConfigError
 from reconciler.kinds import namespace, outbound_worker, uploads, user_worker
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
-from reconciler.model import Key, Module, Resource, Worker
+from reconciler.model import Key, Module, Resource, Worker, owner_in
+from reconciler.plan import Change
 
 NAME = "dispatcher"
 ROLE = "dispatcher"  # a tag, beside the owner's: see outbound_worker.ROLE
@@ -35,14 +37,17 @@ def desired(repository: Repository) -> Iterator[Resource]:
 
 
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
+    """A dispatcher that goes needs everything of ours until it is gone: its table is not read back for a plan."""
     settings = connection.repository.platform.dispatcher
-    yield from uploads.ordinary(seen, connection, NAME, (settings.name,) if settings else (), ROLE)
+    for one in uploads.ordinary(seen, connection, NAME, (settings.name,) if settings else (), ROLE):
+        stays = settings is not None and settings.name == one.key.name
+        yield one if stays else replace(one, needs=_everything_of_ours(seen, connection))
 
 
-def put(connection: Connection, resource: Resource) -> None:
-    worker = wanted(connection.repository, resource)
+def put(connection: Connection, change: Change, after: Resource) -> None:
+    worker = wanted(connection.repository, after)
     assert worker is not None
-    uploads.put_worker(connection, "", resource, worker)
+    uploads.put_worker(connection, "", change, after, worker)
 
 
 def delete(connection: Connection, resource: Resource) -> None:
@@ -65,6 +70,12 @@ def table_of(repository: Repository) -> routing.Table:
     return routing.compile_table(
         config.dispatcher_settings(repository), config.routed_scripts(repository), _bindings(repository)
     )
+
+
+def _everything_of_ours(seen: Seen, connection: Connection) -> frozenset[Key]:
+    scripts = (row for row in seen.scripts.rows if owner_in(row.tags or ()) == connection.owner)
+    outbounds = outbound_worker.live(seen, connection)
+    return frozenset({Key(user_worker.NAME, row.name) for row in scripts} | {one.key for one in outbounds})
 
 
 def _worker(repository: Repository, settings: Dispatcher) -> Worker:

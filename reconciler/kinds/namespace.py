@@ -12,6 +12,7 @@ from reconciler.errors import Problem, Refused
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Resource, Worker, digest
+from reconciler.plan import Change
 
 NAME = "namespace"
 
@@ -33,8 +34,9 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     yield Resource(key(connection.repository), digest=digest({"trusted": known}), owner=platform.name)
 
 
-def put(connection: Connection, resource: Resource) -> None:
-    name, trusted = resource.key.name, connection.repository.platform.trusted
+def put(connection: Connection, change: Change, after: Resource) -> None:
+    del change
+    name, trusted = after.key.name, connection.repository.platform.trusted
     if connection.api.namespace(name) is None:
         connection.api.create_namespace(name)
         if not trusted:

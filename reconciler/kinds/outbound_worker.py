@@ -11,6 +11,7 @@ from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Resource, Worker
+from reconciler.plan import Change
 
 NAME = "outbound_worker"
 ROLE = "outbound-worker"  # a tag: tells our ordinary Workers apart once the repository no longer names them
@@ -26,8 +27,8 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     return uploads.ordinary(seen, connection, NAME, connection.repository.platform.outbound_workers, ROLE)
 
 
-def put(connection: Connection, resource: Resource) -> None:
-    uploads.put_worker(connection, "", resource, _worker(connection.repository, resource.key.name))
+def put(connection: Connection, change: Change, after: Resource) -> None:
+    uploads.put_worker(connection, "", change, after, _worker(connection.repository, after.key.name))
 
 
 def delete(connection: Connection, resource: Resource) -> None:

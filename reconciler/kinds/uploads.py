@@ -13,6 +13,7 @@ from reconciler.kinds.connection import Connection
 from reconciler.ledger import Entry
 from reconciler.look import Seen
 from reconciler.model import PROTECT_TAG, Key, Resource, Secret, SecretReference, Worker, digest_in, owner_in
+from reconciler.plan import Change
 from reconciler.replies import Row
 
 
@@ -60,17 +61,18 @@ def ordinary(seen: Seen, connection: Connection, kind: str, wanted: Container[st
             yield resource_of(row, Key(kind, name), remembered.get(name))
 
 
-def put_worker(connection: Connection, namespace: str, resource: Resource, worker: Worker) -> None:
+def put_worker(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> None:
     """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it."""
-    name, api = resource.key.name, connection.api
-    values = secret_values(worker.secrets, connection.variables, resource.where)
+    name, api = after.key.name, connection.api
+    secrets = _secrets_to_send(connection, namespace, change, after, worker)
     row = api.upload(namespace, name, wire.metadata(worker, connection.owner), worker.modules)
     if row.tags is not None:
-        _refuse_dropped(resource, wire.marks(worker, connection.owner), row.tags)
-    if values:
-        api.put_secrets(namespace, name, values)
-    entry = Entry(worker.digest, row.etag, "" if values else row.modified_on)
-    connection.ledger.remember(resource.key.kind, {name: entry})
+        _refuse_dropped(after, wire.marks(worker, connection.owner), row.tags)
+    if secrets:
+        api.put_secrets(namespace, name, secrets)
+    # The secrets' call may have moved the time of change; the etag alone then stands for the upload.
+    entry = Entry(worker.digest, row.etag, "" if secrets else row.modified_on, secrets=_versions(worker.secrets))
+    connection.ledger.remember(after.key.kind, {name: entry})
 
 
 def delete_worker(connection: Connection, namespace: str, resource: Resource) -> None:
@@ -106,6 +108,35 @@ def secret_values(
             ]
         )
     return {name: Secret(variables[one.variable]) for name, one in secrets.items()}
+
+
+def _secrets_to_send(
+    connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker
+) -> dict[str, Secret | None]:
+    """Values to set, and None for names to remove. Read before the upload, so that a missing value stops it.
+
+    the script                            sent
+    -----------------------------------   -------------------------------------------------
+    is new, or our ledger forgot it       every secret, and removal of names no longer declared
+    was uploaded by us                    those whose version is another, or that are new
+    declares none                         nothing: an upload that keeps none drops them
+    """
+    if not worker.secrets:
+        return {}
+    sent: dict[str, Secret | None] = dict(secret_values(worker.secrets, connection.variables, after.where))
+    if change.before is None:
+        return sent
+    entry = connection.remembered(after.key.kind).get(after.key.name)
+    if entry is None or entry.digest != change.before.digest or change.before.altered:
+        there = connection.api.secret_names(namespace, after.key.name) or frozenset()
+        return {**sent, **dict.fromkeys(sorted(there - worker.secrets.keys()))}
+    known = dict(one.rpartition("=")[::2] for one in entry.secrets.split())
+    changed = {name: value for name, value in sent.items() if known.get(name) != str(worker.secrets[name].version)}
+    return {**changed, **dict.fromkeys(sorted(known.keys() - worker.secrets.keys()))}
+
+
+def _versions(secrets: Mapping[str, SecretReference]) -> str:
+    return " ".join(f"{name}={one.version}" for name, one in sorted(secrets.items()))
 
 
 def _written_by_others(row: Row, entry: Entry) -> bool:

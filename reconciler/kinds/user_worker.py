@@ -11,6 +11,7 @@ from reconciler.kinds import namespace, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import PROTECT_TAG, Key, Resource, Worker
+from reconciler.plan import Change
 
 NAME = USER_WORKER
 
@@ -39,9 +40,9 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
         yield uploads.resource_of(row, Key(NAME, row.name), remembered.get(row.name), customer=customer, needs=needs)
 
 
-def put(connection: Connection, resource: Resource) -> None:
-    worker = config.read_worker(connection.repository, resource.key.name)
-    uploads.put_worker(connection, connection.namespace, resource, worker)
+def put(connection: Connection, change: Change, after: Resource) -> None:
+    worker = config.read_worker(connection.repository, after.key.name)
+    uploads.put_worker(connection, connection.namespace, change, after, worker)
 
 
 def delete(connection: Connection, resource: Resource) -> None:
