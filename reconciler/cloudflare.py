@@ -6,6 +6,7 @@ those leave out. What a reply means is in replies.py. To add a call: one method 
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -203,6 +204,28 @@ class Api:
         }
         self._call("PATCH", *self._scripts(namespace), name, "secrets-bulk", body={"secrets": secrets})
 
+    # Static assets of a Worker
+
+    def asset_session(
+        self, namespace: str, name: str, manifest: Mapping[str, tuple[str, int]]
+    ) -> tuple[Secret, tuple[tuple[str, ...], ...]]:
+        """Declare the files of a Worker (path to hash and size). Returns the session's token and the hashes that are
+        missing, in the buckets to upload them by; without buckets the token stands for the complete upload."""
+        body = {"manifest": {path: {"hash": digest, "size": size} for path, (digest, size) in manifest.items()}}
+        path = (*self._scripts(namespace), name, "assets-upload-session")
+        reply = mapping(self._call("POST", *path, body=body, repeatable=True))
+        buckets = tuple(tuple(str(one) for one in bucket) for bucket in reply.get("buckets") or ())
+        return Secret(str(reply.get("jwt") or "")), buckets
+
+    def upload_assets(self, session: Secret, files: Sequence[Part]) -> Secret | None:
+        """Upload one bucket, base64 in parts named by hash. Returns the completion token with the last bucket."""
+        parts = [Part(one.name, base64.b64encode(one.content), one.type) for one in files]
+        path = ("accounts", self.account, "workers", "assets", "upload")
+        reply = mapping(
+            self._call("POST", *path, query={"base64": "true"}, parts=parts, repeatable=True, token=session)
+        )
+        return Secret(str(reply["jwt"])) if reply.get("jwt") else None
+
     # Where the dispatcher answers: zones, routes, custom domains, workers.dev
 
     def zone(self, name: str) -> str:
@@ -325,8 +348,11 @@ class Api:
         body: Any = None,
         parts: Sequence[Part] = (),
         repeatable: bool = False,
+        token: Secret | None = None,
     ) -> Any:
-        envelope = self._envelope(method, *path, query=query, body=body, parts=parts, repeatable=repeatable)
+        envelope = self._envelope(
+            method, *path, query=query, body=body, parts=parts, repeatable=repeatable, token=token
+        )
         return envelope.get("result")
 
     def _envelope(
@@ -337,8 +363,9 @@ class Api:
         body: Any = None,
         parts: Sequence[Part] = (),
         repeatable: bool = False,
+        token: Secret | None = None,
     ) -> Mapping[str, Any]:
-        reply = self._send(method, path, query=query, body=body, parts=parts, repeatable=repeatable)
+        reply = self._send(method, path, query=query, body=body, parts=parts, repeatable=repeatable, token=token)
         return success(reply, self._named(method, path))
 
     def _send(
@@ -350,9 +377,12 @@ class Api:
         body: Any = None,
         parts: Sequence[Part] = (),
         repeatable: bool = False,
+        token: Secret | None = None,
     ) -> Reply:
         """One request, answered well. Raises ApiError for everything else."""
         content: dict[str, Any] = {}
+        if token is not None:  # an upload session's own, instead of the account's
+            content["headers"] = {"authorization": f"Bearer {token.reveal()}"}
         if parts:
             # Cloudflare keys modules by file name, older clients by part name: both are the module's name.
             content["files"] = [(one.name, (one.name, one.content, one.type)) for one in parts]

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from reconciler import wire
 from reconciler.errors import Problem, ReconcilerError, Where
+from reconciler.kinds import assets
 from reconciler.kinds.connection import Connection
 from reconciler.ledger import Entry
 from reconciler.look import Seen
@@ -65,7 +66,10 @@ def put_worker(connection: Connection, namespace: str, change: Change, after: Re
     """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it."""
     name, api = after.key.name, connection.api
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
-    row = api.upload(namespace, name, wire.metadata(worker, connection.owner), worker.modules)
+    metadata = wire.metadata(worker, connection.owner)
+    if worker.assets is not None:
+        metadata["assets"] = assets.send(connection, namespace, after, worker.assets)
+    row = api.upload(namespace, name, metadata, worker.modules)
     if row.tags is not None:
         _refuse_dropped(after, wire.marks(worker, connection.owner), row.tags)
     if secrets:
