@@ -101,4 +101,5 @@ def customer_scripts(scripts: Collection[RoutedScript]) -> dict[str, str | None]
 
 def normal_hostname(name: str) -> str:
     """A hostname as the dispatcher sees it: small letters, no dot at the end."""
-    return name.lower().removesuffix(".")
+    normal = name.lower().removesuffix(".")
+    return name if normal == name else normal  # a million copies of what is normal already would be 75 MB

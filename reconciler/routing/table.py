@@ -112,13 +112,13 @@ def compile_table(
         "pages": dict(sorted(settings.pages.items())),
     }
     if settings.table == "bundle":
-        return Table(head, (_part(_routes(settings, scripts, 1)[0]),))
+        return Table(head, (_part(*_routes(settings, scripts, 1)),))
     count = sum(len(script.hostnames) + settings.by_script for script in scripts)
     buckets = _routes(settings, scripts, part_count(count))
     parts = []
     for position, bucket in enumerate(buckets):
         parts.append(_part(bucket))
-        buckets[position] = []  # given back at once: a million routes are to fit into a gigabyte
+        buckets[position] = _Bucket()  # given back at once: a million routes are to fit into a gigabyte
     return Table(head, parts, tuple(_digest(one) for one in parts))
 
 
@@ -233,35 +233,44 @@ class _Stored:
         return (self[position] for position in range(len(self)))
 
 
-_Bucket = list[tuple[str, str, RoutedScript]]  # section, name, script
+@dataclass(slots=True)
+class _Bucket:
+    """What falls into one part: hostnames, and scripts by their own name and by their customer's."""
+
+    hosts: list[tuple[str, RoutedScript]] = field(default_factory=list)
+    scripts: list[RoutedScript] = field(default_factory=list)
+    customers: list[RoutedScript] = field(default_factory=list)
 
 
 def _routes(settings: DispatcherSettings, scripts: Collection[RoutedScript], count: int) -> list[_Bucket]:
-    buckets: list[_Bucket] = [[] for _ in range(count)]
+    buckets = [_Bucket() for _ in range(count)]
     by_script = settings.by_script or settings.table == "bundle"
     for script in scripts:
         for hostname in script.hostnames:
             host = normal_hostname(hostname.name)
-            buckets[part_number("h", host, count)].append(("h", host, script))
+            buckets[part_number("h", host, count)].hosts.append((host, script))
         if by_script:
-            buckets[part_number("s", script.name, count)].append(("s", script.name, script))
+            buckets[part_number("s", script.name, count)].scripts.append(script)
     if settings.by_customer:
-        named = {script.name: script for script in scripts}
-        for customer, name in customer_scripts(scripts).items():
-            if name is not None:
-                buckets[part_number("c", customer, count)].append(("c", customer, named[name]))
+        standing = customer_scripts(scripts)
+        for script in scripts:
+            if standing[script.customer] == script.name:
+                buckets[part_number("c", script.customer, count)].customers.append(script)
     return buckets
 
 
 def _part(bucket: _Bucket) -> bytes:
     """The scripts of a part are those that its own routes lead to, so that one read is enough for a request."""
-    terms_of = {script.name: _terms(script) for _, _, script in bucket}
+    reached = {script.name: script for script in bucket.scripts}
+    reached |= {script.name: script for script in bucket.customers}
+    reached |= {script.name: script for _, script in bucket.hosts}
+    terms_of = {name: _terms(script) for name, script in reached.items()}
     places = {terms: place for place, terms in enumerate(sorted(set(terms_of.values())))}
     return _compact(
         {
-            "customers": {name: script.name for section, name, script in bucket if section == "c"},
-            "hosts": {name: script.name for section, name, script in bucket if section == "h"},
-            "scripts": {script.name: [script.customer, places[terms_of[script.name]]] for _, _, script in bucket},
+            "customers": {script.customer: script.name for script in bucket.customers},
+            "hosts": {host: script.name for host, script in bucket.hosts},
+            "scripts": {name: [script.customer, places[terms_of[name]]] for name, script in reached.items()},
             "terms": [json.loads(terms) for terms in places],
         }
     )
