@@ -6,7 +6,7 @@ Nothing here decides or prints. The audit line is the record that outlives the r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,7 +37,7 @@ class Result:
     ray: str = ""  # Cloudflare's id of the deciding request, for its support
 
 
-def outcomes(results: Iterable[Result]) -> Mapping[Outcome, int]:
+def outcomes(results: Iterable[Result]) -> dict[Outcome, int]:
     """How many of each, every outcome present."""
     counted = dict.fromkeys(Outcome, 0)
     for result in results:

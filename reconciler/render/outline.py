@@ -54,7 +54,7 @@ class Risk:
 
 @dataclass(frozen=True)
 class Outline:
-    risks: tuple[tuple[Risk, tuple[Change, ...]], ...]  # a change may stand under several
+    risks: tuple[tuple[Risk, tuple[Entry, ...]], ...]  # an entry may stand under several
     alike: tuple[Entry, ...]  # over several customers
     groups: tuple[Group, ...]  # the platform first, then customers by id
 
@@ -64,15 +64,15 @@ class Outline:
 
 
 def outline(plan: Plan) -> Outline:
-    risks = ((risk, tuple(change for change in plan.changes if risk.applies(change))) for risk in RISKS)
     entries = _folded(plan.changes)
+    risks = ((risk, tuple(entry for entry in entries if risk.applies(entry.first))) for risk in RISKS)
     alike = [entry for entry in entries if len(entry.customers) > 1]
     by_customer: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         if len(entry.customers) == 1:
             by_customer[entry.first.customer].append(entry)
     return Outline(
-        tuple((risk, changes) for risk, changes in risks if changes),
+        tuple((risk, found) for risk, found in risks if found),
         tuple(alike),
         tuple(Group(customer, tuple(by_customer[customer])) for customer in sorted(by_customer)),
     )
@@ -99,6 +99,7 @@ def _shape(change: Change) -> str:
             [[one.path, _side(one.before), _side(one.after)] for one in told.fields] if told else [],
             [[one.module, one.before_digest, one.after_digest] for one in told.code] if told else [],
             told.unread if told else None,
+            [one.protected for one in (change.before, change.after) if one],
         ]
     )
 

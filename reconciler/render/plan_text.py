@@ -15,8 +15,7 @@ from reconciler.model import Key
 from reconciler.plan import Action, Change, CodeChange, FieldChange, Plan
 from reconciler.render import words
 from reconciler.render.outline import Entry, Group, Outline, outline
-from reconciler.render.style import PLAIN, Style, columns, pad
-from reconciler.render.terminal import printable
+from reconciler.render.style import PLAIN, Style, columns, pad, shown
 
 # A plan of more entries than this is told in one line each, the first few of each customer; deletes always by name.
 DETAILED_ENTRIES = 200
@@ -49,7 +48,7 @@ def summary_line(plan: Plan, style: Style = PLAIN) -> str:
         parts.append(f"{requests}, about {words.duration(plan.cost.seconds)}")
     if not plan:
         parts.append(f"{words.number(plan.unchanged)} as they should be")
-    told = " · ".join([style.paint("heading", f"Plan: {counts}"), *map(_shown, parts)])
+    told = " · ".join([style.paint("heading", f"Plan: {counts}"), *map(shown, parts)])
     return told + style.paint("faint", f" · {plan.digest[: words.PLAN_DIGEST]}")
 
 
@@ -72,7 +71,7 @@ def _whole(view: Outline, style: Style) -> Iterator[str]:
         if position:
             yield ""
         yield _heading(group, style)
-        width = max(columns(_shown(_title(entry))) for entry in group.entries)
+        width = max(columns(shown(words.titled(entry.changes))) for entry in group.entries)
         for entry in group.entries:
             yield from _entry(entry, style, min(width, 40))
     if view.alike:
@@ -97,7 +96,7 @@ def _long(view: Outline, plan: Plan, style: Style) -> Iterator[str]:
         for entry in entries[:ENTRIES_SHOWN]:
             yield from _line(entry, style, 0)
             if gist := words.gist(entry.first):
-                yield f"      {style.cut(_shown(words.some(gist, words.GIST_SHOWN)), 6)}"
+                yield f"      {style.cut(shown(gist), 6)}"
         if left := entries[ENTRIES_SHOWN:]:
             yield style.paint("faint", f"  … and {words.many(len(left), 'more change', 'more changes')}")
     if rest := view.groups[GROUPS_SHOWN:]:
@@ -113,16 +112,16 @@ def _deletes(deletes: Sequence[Change], style: Style) -> Iterator[str]:
     """One block of names for each customer."""
     by_customer: dict[str, list[str]] = {}
     for change in deletes[:DELETES_SHOWN]:
-        by_customer.setdefault(change.customer or words.PLATFORM, []).append(_shown(words.title(change.key)))
+        by_customer.setdefault(change.customer or words.PLATFORM, []).append(shown(words.title(change.key)))
     for customer, names in by_customer.items():
-        yield f"  {style.symbol(Action.DELETE)} {style.paint('heading', _shown(customer))}"
+        yield f"  {style.symbol(Action.DELETE)} {style.paint('heading', shown(customer))}"
         yield from (f"      {line}" for line in textwrap.wrap(", ".join(names), style.width - 6, **_WHOLE_WORDS))
     yield from _left_out(len(deletes) - DELETES_SHOWN, style)
 
 
 def _heading(group: Group, style: Style) -> str:
     counts = [f"{action.symbol}{words.number(count)}" for action, count in group.count.items() if count]
-    name = style.paint("heading", _shown(group.customer or words.PLATFORM))
+    name = style.paint("heading", shown(group.customer or words.PLATFORM))
     return f"▸ {name}  {style.paint('faint', ' '.join(counts))}"
 
 
@@ -133,22 +132,22 @@ def _entry(entry: Entry, style: Style, width: int) -> Iterator[str]:
         yield from (_field(field, change.action, style) for field in words.fields(change))
     else:
         gist = words.gist(change)
-        told = f"{_title(entry)}: {words.some(gist, words.GIST_SHOWN)}" if gist else _title(entry)
-        yield f"  {style.symbol(change.action)} {style.cut(_shown(told), 4)}"
+        told = f"{words.titled(entry.changes)}: {gist}" if gist else words.titled(entry.changes)
+        yield f"  {style.symbol(change.action)} {style.cut(shown(told), 4)}"
         yield f"      {style.paint('faint', _fitted(words.titles(entry.changes), style.width - 6))}"
-        if len(gist) > words.GIST_SHOWN + 1:
+        if len(words.differences(change)) > words.GIST_SHOWN + 1:
             yield from (_field(field, change.action, style) for field in words.fields(change))
     for code in change.explanation.code if change.explanation else ():
         yield from _code(code, change.action, style)
     if change.explanation and change.explanation.unread and len(entry.changes) == 1:
-        yield f"      {style.paint('faint', _shown(change.explanation.unread))}"
+        yield f"      {style.paint('faint', shown(change.explanation.unread))}"
 
 
 def _line(entry: Entry, style: Style, width: int) -> Iterator[str]:
     change = entry.first
-    name, cause = pad(_shown(_title(entry)), width), _shown(words.cause(change))
+    name, cause = pad(shown(words.titled(entry.changes)), width), shown(words.cause(change))
     where = change.after.where if change.after and len(entry.changes) == 1 else None
-    place = _shown(str(where)) if where else ""
+    place = shown(str(where)) if where else ""
     told = f"  {style.symbol(change.action)} {_red(name, change, style)}  {style.paint('faint', cause)}"
     if not place:
         yield told
@@ -162,12 +161,6 @@ def _red(name: str, change: Change, style: Style) -> str:
     return style.paint("delete", name) if change.action is Action.DELETE else name
 
 
-def _title(entry: Entry) -> str:
-    if len(entry.changes) == 1:
-        return words.title(entry.first.key)
-    return words.alike(entry.changes)
-
-
 def _alike(entries: Sequence[Entry], style: Style) -> Iterator[str]:
     yield style.paint("heading", "alike for several customers")
     for entry in entries:
@@ -175,16 +168,16 @@ def _alike(entries: Sequence[Entry], style: Style) -> Iterator[str]:
 
 
 def _field(field: FieldChange, action: Action, style: Style) -> str:
-    path = _shown(words.path(field))
+    path = shown(words.path(field))
     if action is not Action.UPDATE:
         one = words.sides(field)[1 if action is Action.CREATE else 0]
-        return f"      {path}  {style.cut(_shown(one), 8 + columns(path))}"
-    told = _shown(words.moved(field))
+        return f"      {path}  {style.cut(shown(one), 8 + columns(path))}"
+    told = shown(words.moved(field))
     return f"      {path}  {style.cut(told, 8 + columns(path))}"
 
 
 def _code(code: CodeChange, action: Action, style: Style) -> Iterator[str]:
-    name = _shown(code.module) + (" (platform module)" if code.injected else "")
+    name = shown(code.module) + (" (platform module)" if code.injected else "")
     symbol = style.symbol(words.code_action(code))
     if not code.diff or action is not Action.UPDATE or words.code_action(code) is not Action.UPDATE:
         # A whole new file is in the pull request already, and one that goes is in git.
@@ -195,8 +188,8 @@ def _code(code: CodeChange, action: Action, style: Style) -> Iterator[str]:
     yield f"      {symbol} {name}  {counts}"
     for line in code.diff[:DIFF_LINES_SHOWN]:
         # The bar keeps customer code from standing at the start of a line, where a CI log reads "::" as a command.
-        shown = style.cut(_shown(line.expandtabs(4)).rstrip(), 10)
-        yield f"        {style.paint('faint', '│')} {style.paint(_role(line), shown)}".rstrip()
+        told = style.cut(shown(line.expandtabs(4)).rstrip(), 10)
+        yield f"        {style.paint('faint', '│')} {style.paint(_role(line), told)}".rstrip()
     if len(code.diff) > DIFF_LINES_SHOWN:
         left = words.many(len(code.diff) - DIFF_LINES_SHOWN, "more line", "more lines")
         yield f"        {style.paint('faint', f'│ … {left}')}"
@@ -208,9 +201,9 @@ def _role(line: str) -> str:
 
 def _named(changes: Sequence[Change], style: Style) -> Iterator[str]:
     for change in changes[:DELETES_SHOWN]:
-        customer = _shown(change.customer or words.PLATFORM)
-        told = style.paint("faint", f"{customer} · {_shown(words.cause(change))}")
-        yield f"  {style.symbol(change.action)} {_red(_shown(words.title(change.key)), change, style)}  {told}"
+        customer = shown(change.customer or words.PLATFORM)
+        told = style.paint("faint", f"{customer} · {shown(words.cause(change))}")
+        yield f"  {style.symbol(change.action)} {_red(shown(words.title(change.key)), change, style)}  {told}"
     yield from _left_out(len(changes) - DELETES_SHOWN, style)
 
 
@@ -222,13 +215,13 @@ def _left_out(count: int, style: Style) -> Iterator[str]:
 def _problem(problem: Problem, style: Style) -> Iterator[str]:
     """Where, what, why, fix; the first line alone is enough."""
     role = "error" if problem.severity is Severity.ERROR else "warning"
-    place = f"{_shown(str(problem.where))}: " if problem.where else ""
+    place = f"{shown(str(problem.where))}: " if problem.where else ""
     if place.startswith((":", "#")):
         place = f"./{place}"
-    yield f"{place}{style.paint(role, f'{problem.severity.value}:')} {_shown(problem.what)}"
+    yield f"{place}{style.paint(role, f'{problem.severity.value}:')} {shown(problem.what)}"
     for label, text in (("why", problem.why), ("fix", problem.fix)):
         if text:
-            wrapped = textwrap.wrap(_shown(text), style.width - 7, **_WHOLE_WORDS)
+            wrapped = textwrap.wrap(shown(text), style.width - 7, **_WHOLE_WORDS)
             yield f"  {style.paint('faint', f'{label}:')} {wrapped[0]}"
             yield from (f"       {line}" for line in wrapped[1:])
 
@@ -243,7 +236,7 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
         told = words.many(plan.unverified, "script is", "scripts are")
         yield f"{_label('unverified', style)}{told} trusted by tag alone; --verify reads them back"
     if plan.scope:
-        yield f"{_label('scope', style)}only {_shown(words.some(plan.scope))}; nothing else is touched"
+        yield f"{_label('scope', style)}only {shown(words.some(plan.scope))}; nothing else is touched"
     if plan.changes:
         yield f"{_label('cost', style)}{words.bill(plan.cost)}"
 
@@ -255,13 +248,8 @@ def _note(label: str, told: str, keys: Iterable[Key], style: Style) -> str:
 
 def _fitted(names: Sequence[str], width: int) -> str:
     """As many of the names as fit, and how many more there are; one at least."""
-    told = (_shown(words.some(names, shown)) for shown in range(NAMES_SHOWN, 1, -1))
-    return next((one for one in told if columns(one) <= width), _shown(words.some(names, 1)))
-
-
-def _shown(text: str) -> str:
-    """Foreign text, harmless for a terminal and for GitHub's log, which takes "##[" anywhere in a line as a command."""
-    return printable(text).replace("##[", "##\\[")
+    told = (shown(words.some(names, count)) for count in range(NAMES_SHOWN, 1, -1))
+    return next((one for one in told if columns(one) <= width), shown(words.some(names, 1)))
 
 
 def _label(label: str, style: Style) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.plan import Action
+from reconciler.render.terminal import printable
 
 # The 16 colours that every terminal theme makes readable on its own background.
 _COLOURS = {
@@ -52,6 +53,11 @@ def coloured(width: int = 100) -> Style:
 
 
 PLAIN = plain()
+
+
+def shown(text: str) -> str:
+    """Foreign text, harmless for a terminal and for GitHub's log, which takes "##[" anywhere in a line as a command."""
+    return printable(text).replace("##[", "##\\[")
 
 
 def columns(text: str) -> int:

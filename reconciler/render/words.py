@@ -83,6 +83,11 @@ def titles(changes: Iterable[Change]) -> list[str]:
     return [title(change.key) for change in changes]
 
 
+def titled(changes: Sequence[Change]) -> str:
+    """The name of one change, or how many alike there are."""
+    return title(changes[0].key) if len(changes) == 1 else alike(changes)
+
+
 def alike(changes: Sequence[Change]) -> str:
     """`4,812 scripts of 1,204 customers`."""
     customers = {change.customer for change in changes}
@@ -130,7 +135,12 @@ def _one_side(change: FieldChange) -> Any:
     return change.before if change.after is ABSENT else change.after
 
 
-def gist(change: Change) -> list[str]:
+def gist(change: Change) -> str:
+    """What differs inside an update, in one line; "" where nothing is known."""
+    return some(differences(change), GIST_SHOWN)
+
+
+def differences(change: Change) -> list[str]:
     """What differs inside an update, a few words each: `limits.cpu_ms 50 → 80`, `shop.mjs 1f3c2a9b → 9ab2d011`."""
     told = change.explanation
     if change.action is not Action.UPDATE or told is None:

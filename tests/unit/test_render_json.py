@@ -130,7 +130,7 @@ def test_a_plan_that_was_edited_is_not_the_reviewed_one() -> None:
 def test_a_place_is_found_by_its_path() -> None:
     text = '{\n "a": {"b": [1, {"c": "x"}]},\n "d": []\n}'
     assert position(text, ("a", "b", 1, "c"), "f") == Where("f", 2, 23)
-    assert position(text, ("a", "b", 7, "c"), "f") == Where("f", 2, 12)
+    assert position(text, ("a", "b", 7, "c"), "f") == Where("f", 2, 13)
     assert position(text, ("d", 0), "f") == Where("f", 3, 7)
     assert position(text, ("none",), "f") == Where("f", 1, 1)
 

@@ -1,4 +1,4 @@
-"""Whole outputs, pinned as files under tests/golden/. `python -m tests.golden` writes them anew; read the diff."""
+"""Whole outputs, pinned as files under tests/golden/. `python -m tests.goldens` writes them anew; read the diff."""
 
 from __future__ import annotations
 

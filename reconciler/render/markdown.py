@@ -1,0 +1,70 @@
+"""Markdown as GitHub reads it, with foreign text that stays text: no mention, link, image, heading or HTML comes alive.
+
+Law: foreign text stands only in code spans, in <code>, or in fences longer than any run of backticks inside them.
+GitHub links @mentions and #numbers after rendering, entities or not, but never inside code.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import string
+from collections.abc import Iterable
+
+from reconciler.render.style import cut
+from reconciler.render.terminal import printable
+
+# A comment may hold 262,144 bytes, a pull request's body 65,536 characters (github.com measures so; its own error says
+# 65,536 for both). UTF-16 units are never fewer than characters, and 65,000 of them never more than 195,000 bytes.
+CAP = 65_000
+LONGEST_VALUE = 300
+
+_BACKTICKS = re.compile(r"`+")
+# A customer's id needs no code span; "gh-12" and "deadbeef" do: GitHub links them to issues and commits.
+_BARE = re.compile(r"(?!gh-\d+$)(?![0-9a-f]{7,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_ENTITIES = {ord(character): f"&#{ord(character)};" for character in string.punctuation}
+
+
+def length(text: str) -> int:
+    """In UTF-16 code units, the strictest of the ways in which GitHub's limits are counted."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def name(text: str) -> str:
+    """A customer's id as it is where nothing can happen to it, as code elsewhere."""
+    return text if _BARE.fullmatch(text) else cell(text)
+
+
+def code(text: str) -> str:
+    """A code span that holds the text as it is; made printable, and cut when very long."""
+    shown = cut(printable(text), LONGEST_VALUE) or " "
+    ticks = "`" * (_longest_run(shown) + 1)
+    pad = " " if shown[0] in "` " or shown[-1] in "` " else ""
+    return f"{ticks}{pad}{shown}{pad}{ticks}"
+
+
+def cell(text: str) -> str:
+    """Code inside a table, where a "|" ends the cell even within a code span."""
+    shown = cut(printable(text), LONGEST_VALUE)
+    return f"<code>{shown.translate(_ENTITIES)}</code>" if "|" in shown else code(shown)
+
+
+def tag(text: str) -> str:
+    """Code inside a line of HTML, such as a <summary>, where Markdown is not read."""
+    shown = cut(printable(text), LONGEST_VALUE)
+    return shown if _BARE.fullmatch(shown) else f"<code>{html.escape(shown)}</code>"
+
+
+def fence(lines: Iterable[str], language: str) -> list[str]:
+    shown = [printable(line.expandtabs(4)) for line in lines]
+    ticks = "`" * max(3, max(map(_longest_run, shown), default=0) + 1)
+    return [f"{ticks}{language}", *shown, ticks]
+
+
+def details(summary: str, body: Iterable[str]) -> list[str]:
+    """A section that is folded. `summary` is HTML; blank lines let Markdown begin and end."""
+    return [f"<details><summary>{summary}</summary>", "", *body, "", "</details>", ""]
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, _BACKTICKS.findall(text)), default=0)
