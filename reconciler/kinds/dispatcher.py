@@ -10,7 +10,7 @@ from typing import Any
 from reconciler import config, routing
 from reconciler.config import Dispatcher, Repository
 from reconciler.errors import ConfigError
-from reconciler.kinds import namespace, outbound_worker, uploads, user_worker
+from reconciler.kinds import namespace, outbound_worker, routing_kv, uploads, user_worker
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Module, Resource, Worker, owner_in
@@ -45,9 +45,20 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:
+    """Upload the shim with its table; the parts of a table in KV are written before, and stale ones removed after."""
+    settings = connection.repository.platform.dispatcher
     worker = wanted(connection.repository, after)
-    assert worker is not None
-    uploads.put_worker(connection, "", change, after, worker)
+    assert worker is not None and settings is not None
+    if settings.table != "kv":
+        uploads.put_worker(connection, "", change, after, worker)
+        return
+    table = table_of(connection.repository)
+    before = routing_kv.live_table(connection, settings.name) if change.before is not None else None
+    namespace_id = routing_kv.write_parts(connection, table, after.where)
+    uploads.put_worker(
+        connection, "", change, after, worker, sent=routing_kv.by_id(worker, connection.owner, namespace_id)
+    )
+    routing_kv.remove_stale(connection, namespace_id, table, *([before] if before else []))
 
 
 def delete(connection: Connection, resource: Resource) -> None:
@@ -62,7 +73,12 @@ def wanted(repository: Repository, resource: Resource) -> Worker | None:
 
 
 def read(connection: Connection, resource: Resource, like: Worker | None) -> Worker | None:
-    return uploads.read_worker(connection, "", resource, like)
+    worker = uploads.read_worker(connection, "", resource, like)
+    settings = connection.repository.platform.dispatcher
+    if worker is None or settings is None or settings.table != "kv":
+        return worker
+    namespace_id = connection.api.kv_namespace(routing_kv.title(connection.owner))
+    return routing_kv.by_title(worker, connection.owner, namespace_id)
 
 
 def table_of(repository: Repository) -> routing.Table:
@@ -106,6 +122,9 @@ def _dispatch(repository: Repository) -> Iterator[Mapping[str, Any]]:
     An outbound Worker is fixed on its binding; only the parameters that it is told vary per request.
     """
     target = {"type": "dispatch_namespace", "namespace": repository.platform.namespace}
+    settings = repository.platform.dispatcher
+    if settings is not None and settings.table == "kv":
+        yield routing_kv.binding(repository.platform.name)
     yield {**target, "name": routing.binding_name("")}
     for one in _bindings(repository):
         outbound = {"worker": {"service": one.name}, "params": [{"name": name} for name in one.parameters]}

@@ -62,16 +62,28 @@ def ordinary(seen: Seen, connection: Connection, kind: str, wanted: Container[st
             yield resource_of(row, Key(kind, name), remembered.get(name))
 
 
-def put_worker(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> None:
-    """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it."""
+def put_worker(
+    connection: Connection,
+    namespace: str,
+    change: Change,
+    after: Resource,
+    worker: Worker,
+    *,
+    sent: Worker | None = None,
+) -> None:
+    """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it.
+
+    `sent` is the Worker in the account's own terms, where those differ from the spec's that the digest is of.
+    """
     name, api = after.key.name, connection.api
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
-    metadata = wire.metadata(worker, connection.owner)
+    marks = wire.marks(worker, connection.owner)
+    metadata = {**wire.metadata(sent or worker, connection.owner), "tags": marks}
     if worker.assets is not None:
         metadata["assets"] = assets.send(connection, namespace, after, worker.assets)
     row = api.upload(namespace, name, metadata, worker.modules)
     if row.tags is not None:
-        _refuse_dropped(after, wire.marks(worker, connection.owner), row.tags)
+        _refuse_dropped(after, marks, row.tags)
     if secrets:
         api.put_secrets(namespace, name, secrets)
     # The secrets' call may have moved the time of change; the etag alone then stands for the upload.

@@ -1,0 +1,120 @@
+"""The routing table in Workers KV, for platforms whose table is too large for the dispatcher's bundle.
+
+Parts are stored under their own digest, so that writing them before the switch disturbs nobody, the dispatcher's
+upload switches all routes at once, and a change of one hostname writes one part. In the spec of the dispatcher its
+KV namespace stands by title: the id is the account's business, and differs between accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from reconciler import routing
+from reconciler.errors import Problem, ReconcilerError, Where
+from reconciler.kinds.connection import Connection
+from reconciler.model import Worker
+
+PAIRS_PER_CALL = 10_000
+BYTES_PER_CALL = 50_000_000  # Cloudflare takes 100 MB; half of it leaves room for the JSON around the values
+ATTEMPTS = 5
+KEYS_PREFIX = "routes/"
+
+
+def title(owner: str) -> str:
+    return f"rcn-{owner}-routes"
+
+
+def binding(owner: str) -> Mapping[str, Any]:
+    """The dispatcher's binding as it stands in the spec: by title."""
+    return {"type": "kv_namespace", "name": routing.KV_BINDING, "namespace_id": title(owner)}
+
+
+def write_parts(connection: Connection, table: routing.Table, where: Where | None) -> str:
+    """Write the parts that are not there yet; returns the id of the KV namespace, which is made when missing."""
+    api = connection.api
+    namespace = api.kv_namespace(title(connection.owner)) or api.create_kv_namespace(title(connection.owner))
+    present = frozenset(api.kv_keys(namespace, KEYS_PREFIX))
+    for batch in _batches(routing.kv_pairs(table, present)):
+        _write(connection, namespace, batch, where)
+    return namespace
+
+
+def remove_stale(connection: Connection, namespace: str, *tables: routing.Table) -> None:
+    """Remove the parts that none of these tables reads: name the new one, and the one it took over from."""
+    present = connection.api.kv_keys(namespace, KEYS_PREFIX)
+    stale = list(routing.stale_keys(present, *tables))
+    for start in range(0, len(stale), PAIRS_PER_CALL):
+        connection.api.delete_kv(namespace, stale[start : start + PAIRS_PER_CALL])
+
+
+def live_table(connection: Connection, dispatcher: str) -> routing.Table | None:
+    """The table that is routed by now; None when there is none, or none that we can read."""
+    namespace = ""
+
+    def read(key: str) -> bytes:
+        nonlocal namespace
+        namespace = namespace or connection.api.kv_namespace(title(connection.owner))
+        return (connection.api.kv_value(namespace, key) if namespace else None) or b""
+
+    modules = connection.api.content("", dispatcher) or ()
+    for module in modules:
+        if module.name == routing.MODULE_NAME:
+            try:
+                return routing.parse_module(module.content, read)
+            except ValueError:
+                return None
+    return None
+
+
+def by_id(worker: Worker, owner: str, namespace: str) -> Worker:
+    """The Worker to send, with the id in place of the title."""
+    return _rebound(worker, title(owner), namespace)
+
+
+def by_title(worker: Worker, owner: str, namespace: str) -> Worker:
+    """The Worker to compare, with the title in place of the id."""
+    return _rebound(worker, namespace, title(owner))
+
+
+def _rebound(worker: Worker, before: str, after: str) -> Worker:
+    bindings = tuple(
+        {**one, "namespace_id": after} if one.get("namespace_id") == before and before else one
+        for one in worker.bindings
+    )
+    return replace(worker, bindings=bindings)
+
+
+def _write(connection: Connection, namespace: str, batch: Sequence[tuple[str, str]], where: Where | None) -> None:
+    """A bulk write can fail in part inside a good reply; what did not take is sent again."""
+    left = list(batch)
+    for _ in range(ATTEMPTS):
+        failed = frozenset(connection.api.put_kv(namespace, left))
+        left = [pair for pair in left if pair[0] in failed]
+        if not left:
+            return
+    raise ReconcilerError(
+        [
+            Problem(
+                f"{len(left)} parts of the routing table were not written",
+                where,
+                why=f"Workers KV reported them as unsuccessful {ATTEMPTS} times",
+                fix="run again: the routes that are live are untouched, and what was written is not sent again",
+                code="kv-write-failed",
+            )
+        ]
+    )
+
+
+def _batches(pairs: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    size, batch = 0, list[tuple[str, str]]()
+    for pair in pairs:
+        length = len(pair[0]) + len(pair[1])
+        if batch and (len(batch) == PAIRS_PER_CALL or size + length > BYTES_PER_CALL):
+            yield batch
+            size, batch = 0, []
+        batch.append(pair)
+        size += length
+    if batch:
+        yield batch
