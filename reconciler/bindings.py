@@ -10,6 +10,7 @@ embedded platform; leave it out where nothing does.)
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -48,7 +49,7 @@ class Binding:
     @classmethod
     def schema(cls) -> Schema:
         """The JSON Schema of its configuration, `type` included."""
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)
         fields = [one for one in dataclasses.fields(cls) if one.name != "name"]
         description = " ".join((cls.__doc__ or "").split())
         return {
@@ -68,7 +69,7 @@ KINDS: dict[str, type[Binding]] = {}
 def read(name: str, config: Mapping[str, Any]) -> Binding:
     """A binding from its configuration, which the schema has found good."""
     cls = KINDS[config["type"]]
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     return cls(name, **{key: _typed(hints[key], value) for key, value in config.items() if key != "type"})
 
 
@@ -386,6 +387,7 @@ class Workflow(Binding, kind="workflow"):
     script_name: str | None = told("The script that exports it; left out for this one.", default=None)
 
 
+_UNIONS = (types.UnionType, typing.Union)
 _SCALARS: Mapping[Any, Schema] = {str: {"type": "string", "minLength": 1}, int: {"type": "integer"}, Any: {}}
 
 
@@ -394,13 +396,13 @@ def _schema_of(hint: Any) -> Schema:
     if hint in _SCALARS:
         return dict(_SCALARS[hint])
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return _schema_of(next(one for one in arguments if one is not types.NoneType))
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin is tuple:
         return {"type": "array", "items": _schema_of(arguments[0])}
-    hints, fields = typing.get_type_hints(hint), dataclasses.fields(hint)
+    hints, fields = _hints(hint), dataclasses.fields(hint)
     return {
         "type": "object",
         "properties": {one.name: {**_schema_of(hints[one.name]), **one.metadata["schema"]} for one in fields},
@@ -409,15 +411,20 @@ def _schema_of(hint: Any) -> Schema:
     }
 
 
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
 def _typed(hint: Any, value: Any) -> Any:
     """A configured value in the type of its field."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return _typed(next(one for one in arguments if one is not types.NoneType), value)
     if origin is tuple:
         return tuple(_typed(arguments[0], one) for one in value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = typing.get_type_hints(hint)
+        hints = _hints(hint)
         return hint(**{key: _typed(hints[key], one) for key, one in value.items()})
     return value
 
