@@ -10,7 +10,6 @@ embedded platform; leave it out where nothing does.)
 from __future__ import annotations
 
 import dataclasses
-import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -411,9 +410,13 @@ def _schema_of(hint: Any) -> Schema:
     }
 
 
-@functools.cache
 def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
+
+
+_HINTS: dict[type, dict[str, Any]] = {}
 
 
 def _typed(hint: Any, value: Any) -> Any:
