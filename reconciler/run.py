@@ -9,13 +9,15 @@ results = carry_out(outlook, …)      apply
 from __future__ import annotations
 
 import datetime
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from reconciler import apply, kinds, transport
-from reconciler.cost import cost
-from reconciler.errors import Problem, ReconcilerError, Severity
+from reconciler.config import Repository
+from reconciler.cost import cost as cost_of
+from reconciler.errors import Problem, ReconcilerError, Severity, UsageProblem
 from reconciler.explain import explain_worker
 from reconciler.guards import Caps, Policy
 from reconciler.kinds.connection import Connection
@@ -24,6 +26,7 @@ from reconciler.model import State
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
 from reconciler.results import Result
 
+NOBODY = "-"  # a scope that holds no customer, which a customer's id can never be
 DIFF_LIMIT = 50  # changes whose live side is read back to show a diff: two calls each
 READERS = 8
 
@@ -56,20 +59,23 @@ def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[
     repository = connection.repository
     seen = look(connection.api, kinds.interest(repository), progress=progress)
     wanted, live = kinds.desired(repository), kinds.live(seen, connection)
-    policy = policy_of(connection, wishes)
-    plan = make_plan(wanted, live, policy)
-    requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
-    priced = replace(
-        plan,
-        warnings=(*repository.warnings, *_expired(connection, wishes)),
-        cost=cost(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW),
-    )
+    plan = make_plan(wanted, live, policy_of(repository, wishes))
+    _refuse_unknown(wishes.scope, repository, live)
+    priced = _priced(plan, repository, live, wishes)
     return Outlook(connection, wanted, live, seen, priced, wishes)
 
 
-def policy_of(connection: Connection, wishes: Wishes) -> Policy:
+def between(before: Repository, after: Repository, wishes: Wishes) -> Plan:
+    """The plan from one state of the repository to another: offline, with every change explained."""
+    live, wanted = kinds.desired(before), kinds.desired(after)
+    plan = make_plan(wanted, live, policy_of(after, wishes))
+    changes = tuple(replace(one, explanation=_explanation_between(before, after, one)) for one in plan.changes)
+    return replace(_priced(plan, after, live, wishes), changes=changes)
+
+
+def policy_of(repository: Repository, wishes: Wishes) -> Policy:
     """The guards of platform.yaml, and what the command line lifts of them for this run."""
-    platform = connection.repository.platform
+    platform = repository.platform
     safety = platform.safety
     return Policy(
         owner=platform.name,
@@ -112,6 +118,37 @@ def carry_out(
     yield from apply.apply(changes, do, stopped=stopped)
 
 
+def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes) -> Plan:
+    requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
+    cost = cost_of(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW)
+    return replace(plan, warnings=(*repository.warnings, *_expired(repository, wishes)), cost=cost)
+
+
+def _refuse_unknown(scope: frozenset[str], repository: Repository, live: State) -> None:
+    """A customer that neither side knows is a slip of the keyboard; one that is only live may be on its way out."""
+    there = {one.customer for one in live.resources.values()}
+    unknown = sorted(scope - repository.customers.keys() - there - {NOBODY})
+    if unknown:
+        raise UsageProblem([_unknown_customer(name, repository) for name in unknown])
+
+
+def _unknown_customer(name: str, repository: Repository) -> Problem:
+    near = difflib.get_close_matches(name, repository.customers, 1)
+    return Problem(
+        f'there is no customer "{name}", in the repository or live',
+        why="a customer's id is the name of the folder that holds its customer.yaml",
+        fix=f'did you mean "{near[0]}"?' if near else "",
+        code="unknown-customer",
+    )
+
+
+def _explanation_between(before: Repository, after: Repository, change: Change) -> Explanation | None:
+    kind = kinds.kind_of(change.key)
+    old = kind.wanted(before, change.before) if change.before is not None else None
+    new = kind.wanted(after, change.after) if change.after is not None else None
+    return explain_worker(old, new) if old or new else None
+
+
 def _explanation(connection: Connection, change: Change, *, read: bool) -> Explanation | None:
     kind = kinds.kind_of(change.key)
     after = kind.wanted(connection.repository, change.after) if change.after is not None else None
@@ -130,8 +167,8 @@ def _explanation(connection: Connection, change: Change, *, read: bool) -> Expla
     return explain_worker(before, after)
 
 
-def _expired(connection: Connection, wishes: Wishes) -> Iterator[Problem]:
-    for approval in connection.repository.platform.safety.approvals:
+def _expired(repository: Repository, wishes: Wishes) -> Iterator[Problem]:
+    for approval in repository.platform.safety.approvals:
         if approval.expires < wishes.today:
             yield Problem(
                 f"the approval to delete {', '.join(approval.names)} expired on {approval.expires}",

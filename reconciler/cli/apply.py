@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,7 +18,7 @@ from reconciler.cli.plan import scoped
 
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
-    from reconciler.plan import Plan
+    from reconciler.plan import Change, Plan
     from reconciler.results import Result
     from reconciler.run import Outlook
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--expect", metavar="DIGEST", help="Refuse unless the fresh plan has this digest (12 hex or more).")
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Apply only what this saved plan holds.",
+)
 @click.option("--time-limit", metavar="TIME", help="Stop cleanly after so long: 90s, 45m, 5h30m.")
 @click.option("--audit", type=click.Path(path_type=Path, dir_okay=False), help="Append one JSON line per change.")
 @scoped
@@ -34,9 +40,12 @@ def apply(
     options: Options,
     yes: bool,
     expect: str | None,
+    plan_file: Path | None,
     time_limit: str | None,
     audit: Path | None,
     customers: tuple[str, ...],
+    changed_since: str,
+    at: str,
     adopt: tuple[str, ...],
     allow_deletes: int,
 ) -> int:
@@ -45,64 +54,97 @@ def apply(
     Shows the plan, asks, carries out the changes in a safe order, and prints each result as it ends. Ctrl-C once
     stops cleanly: running calls end, the rest is left for the next run. Twice stops now.
     """
-    from reconciler import render, review, run
+    from reconciler import run
     from reconciler.cli import connecting, record, wishes
-    from reconciler.render.plan_text import summary_line
 
     terminal = options.terminal
     limit = record.seconds(time_limit) if time_limit else None
-    repository = connecting.load(options)
-    asked = wishes.of(options, repository, customers=customers, adopt=adopt, allow_deletes=allow_deletes)
-    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
-        outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
-        terminal.finish()
-        if expect is not None:
-            review.expected(outlook.plan, expect)
-        asking = not yes and sys.stdin.isatty() and sys.stderr.isatty()
-        shown = run.explained(outlook) if asking else run.explained(outlook, 0)
-        terminal.data(render.FORMATS["text"](shown, terminal.style) if asking else summary_line(shown, terminal.style))
-        if not outlook.plan.changes:
-            return _exit_code(outlook.plan, [])
-        if not yes and not (asking and _agreed(terminal)):
-            terminal.warn(
-                "nothing was changed" if asking else "nothing was changed: there is no terminal to ask on; add --yes"
-            )
-            return 1 if asking else 2
-        with _interruptible(terminal, limit) as stopped:
-            results = _carry_out(outlook, terminal, audit, stopped)
-        terminal.data(render.results_summary(results, outlook.plan, terminal.style))
-        return _exit_code(outlook.plan, results)
+    with connecting.loaded(options, at) as repository:
+        scope = wishes.scope(repository, customers, changed_since, terminal)
+        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes)
+        with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+            outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+            terminal.finish()
+            changes, left_out = _reviewed(outlook, expect, plan_file, terminal)
+            refused = _ask(outlook, changes, terminal, yes=yes)
+            if refused is not None:
+                return refused
+            results = _carry_out(outlook, changes, terminal, audit, limit)
+    return _exit_code(outlook.plan, results, left_out)
 
 
-def _carry_out(outlook: Outlook, terminal: Terminal, audit: Path | None, stopped: Callable[[], bool]) -> list[Result]:
+def _reviewed(
+    outlook: Outlook, expect: str | None, plan_file: Path | None, terminal: Terminal
+) -> tuple[tuple[Change, ...], int]:
+    """The changes that this run may carry out, and how many it leaves out because they were not reviewed."""
+    from reconciler import review
+    from reconciler.cli import wishes
+    from reconciler.render import plan_json
+
+    if expect is not None:
+        review.expected(outlook.plan, expect)
+    if plan_file is None:
+        return outlook.plan.changes, 0
+    saved = plan_json.read(wishes.read(plan_file), str(plan_file))
+    reviewed = review.reviewed_only(outlook.plan, saved)
+    for key, reason in reviewed.left_out:
+        terminal.warn(terminal.printable(f"left out: {key}: {reason}"))
+    return reviewed.changes, len(reviewed.left_out)
+
+
+def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes: bool) -> int | None:
+    """Show the plan, and ask where there is someone to answer. An exit code when nothing is to be done."""
+    from reconciler import render, run
+
+    asking = not yes and bool(changes) and sys.stdin.isatty() and sys.stderr.isatty()
+    if asking:
+        terminal.data(render.FORMATS["text"](run.explained(outlook), terminal.style))
+    else:
+        terminal.data(render.FORMATS["text"](run.explained(outlook, 0), terminal.style))
+    if not changes or yes:
+        return None
+    if not asking:
+        terminal.warn("nothing was changed: there is no terminal to ask on; add --yes")
+        return 2
+    if click.confirm("\nApply this plan?", default=False, err=True):
+        return None
+    terminal.warn("nothing was changed")
+    return 1
+
+
+def _carry_out(
+    outlook: Outlook, changes: Sequence[Change], terminal: Terminal, audit: Path | None, limit: float | None
+) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
     from reconciler import render, run
     from reconciler.cli import record
 
+    if not changes:
+        return []
     results = []
-    total = len(outlook.plan.changes)
-    with record.audit_log(audit, outlook.connection.repository.root) as write:
-        for result in run.carry_out(outlook, outlook.plan.changes, stopped=stopped):
+    with (
+        record.audit_log(audit, outlook.connection.repository.root) as write,
+        _interruptible(terminal, limit) as stopped,
+    ):
+        for result in run.carry_out(outlook, changes, stopped=stopped):
             results.append(result)
             write(result)
             terminal.finish()
             terminal.data(render.result_line(result, terminal.style))
-            terminal.progress(f"{len(results):,} of {total:,} · {outlook.connection.api.requests:,} requests")
+            terminal.progress(f"{len(results):,} of {len(changes):,} · {outlook.connection.api.requests:,} requests")
     terminal.finish()
+    terminal.data(render.results_summary(results, outlook.plan, terminal.style))
     return results
 
 
-def _agreed(terminal: Terminal) -> bool:
-    terminal.say("")
-    return click.confirm("Apply this plan?", default=False, err=True)
-
-
-def _exit_code(plan: Plan, results: list[Result]) -> int:
-    """7 when something did not take, 5 when a guard withheld deletes, 0 when all is done."""
+def _exit_code(plan: Plan, results: list[Result], left_out: int) -> int:
+    """7 when something did not take, 6 when something was not the reviewed one, 5 when a guard withheld deletes."""
     from reconciler.results import Outcome
 
     if plan.blocked or plan.problems or any(one.outcome is not Outcome.APPLIED for one in results):
         return 7
+    if left_out:
+        return 6
     return 5 if plan.refusals else 0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reconciler import cloudflare, config, transport
+from reconciler import cloudflare, config, git, transport
 from reconciler.cli.options import Options
 from reconciler.config import Repository
 from reconciler.errors import LocalError, Problem, UsageProblem
@@ -24,6 +25,21 @@ LEDGER = Path(".reconciler/ledger.sqlite3")
 def load(options: Options) -> Repository:
     """Find and load the repository; its warnings are shown with the plan."""
     return config.load(repository_root(options.folder), options.environment, variables=variables(options))
+
+
+@contextmanager
+def loaded(options: Options, at: str = "") -> Iterator[Repository]:
+    """The repository as it is, or as it was at a commit: then from git's objects, beside the work tree."""
+    if not at:
+        yield load(options)
+        return
+    root = repository_root(options.folder)
+    commit = git.commit(root, at)
+    with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
+        git.write_tree(root, commit, Path(folder))
+        if not (Path(folder) / "platform.yaml").is_file():
+            raise UsageProblem([Problem(f"commit {commit.id[:12]} holds no platform.yaml", code="no-repository")])
+        yield config.load(Path(folder), options.environment, variables=variables(options))
 
 
 def repository_root(folder: Path) -> Path:
@@ -69,13 +85,14 @@ def _local(options: Options, repository: Repository) -> Iterator[Connection]:
     from reconciler.local.api import create_app  # werkzeug is in the extra `local`
     from reconciler.local.store import Store
 
-    store = Store(repository.root / LOCAL_FOLDER)
+    store = Store(repository_root(options.folder) / LOCAL_FOLDER)
     app = create_app(store, token=LOCAL_TOKEN)
     through = transport.Polite(transport.in_process(app), transport.Unlimited())
     account = repository.platform.account_id or LOCAL_ACCOUNT
     api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, through)
     ledger = Ledger(
-        repository.root / LEDGER, f"local/{account}/{repository.platform.namespace}/{repository.platform.name}"
+        repository_root(options.folder) / LEDGER,
+        f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
     )
     yield Connection(repository, api, ledger, variables(options))
 
@@ -100,7 +117,7 @@ def _remote(
     through = transport.Polite(transport.over_network(), budget, waiting=waiting, **rest)
     api = cloudflare.connect(base_url, Secret(token), account, through)
     scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
-    yield Connection(repository, api, Ledger(repository.root / LEDGER, scope), found)
+    yield Connection(repository, api, Ledger(repository_root(options.folder) / LEDGER, scope), found)
 
 
 def _budget_file(found: Mapping[str, str], account: str) -> Path:

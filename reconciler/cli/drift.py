@@ -30,11 +30,16 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
 
     terminal = options.terminal
     repository = connecting.load(options)
-    asked = wishes.of(options, repository, customers=customers, adopt=(), allow_deletes=0)
+    asked = wishes.of(options, scope=frozenset(customers), adopt=(), allow_deletes=0)
     with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
         outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
         plan = run.explained(outlook, diff_limit)
     terminal.finish()
     found = drifting.findings(plan, repository.platform.expected_drift, asked.today)
-    terminal.data(render_findings.FORMATS[form](found, terminal.style))
+    text = {
+        "text": lambda: render_findings.text(found, terminal.style),
+        "json": lambda: render_findings.to_json(found),
+        "markdown": lambda: render_findings.as_markdown(found),
+    }[form]
+    terminal.data(text())
     return 4 if any(one.kind in (FindingKind.DRIFTED, FindingKind.MISSING) for one in found) else 0

@@ -19,6 +19,10 @@ def scoped(command: Any) -> Any:
             "--allow-deletes", type=click.IntRange(0), default=0, metavar="N", help="Let this run delete up to N."
         ),
         click.option("--adopt", multiple=True, metavar="NAME", help="Take over a foreign script of this name."),
+        click.option(
+            "--at", metavar="REF", default="", help="Use the files of a commit, without touching the work tree."
+        ),
+        click.option("--changed-since", metavar="REF", default="", help="Look at customers that differ from a commit."),
         click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only."),
     ):
         command = option(command)
@@ -32,6 +36,7 @@ def scoped(command: Any) -> Any:
 @click.option(
     "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
 )
+@click.option("--base", metavar="REF", default="", help="Compare with a commit instead of what is live; offline.")
 @scoped
 @common
 def plan(
@@ -40,7 +45,10 @@ def plan(
     out: Path | None,
     exit_code: bool,
     diff_limit: int,
+    base: str,
     customers: tuple[str, ...],
+    changed_since: str,
+    at: str,
     adopt: tuple[str, ...],
     allow_deletes: int,
 ) -> int:
@@ -49,11 +57,16 @@ def plan(
     from reconciler.cli import connecting, wishes
 
     terminal = options.terminal
-    repository = connecting.load(options)
-    asked = wishes.of(options, repository, customers=customers, adopt=adopt, allow_deletes=allow_deletes)
-    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
-        outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
-        shown = run.explained(outlook, diff_limit)
+    with connecting.loaded(options, at) as repository:
+        scope = wishes.scope(repository, customers, changed_since, terminal)
+        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes)
+        if base:
+            with connecting.loaded(options, base) as before:
+                shown = run.between(before, repository, asked)
+        else:
+            with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+                outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+                shown = run.explained(outlook, diff_limit)
     terminal.finish()
     terminal.data(render.FORMATS[form](shown, terminal.style))
     if out is not None:

@@ -13,6 +13,7 @@ from typing import TextIO
 from reconciler.errors import Problem
 from reconciler.render import problems as render_problems
 from reconciler.render.style import Style, coloured, plain
+from reconciler.render.terminal import printable
 
 WIDEST = 200
 
@@ -57,6 +58,11 @@ class Terminal:
         self._clear()
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+    @staticmethod
+    def printable(text: str) -> str:
+        """Foreign text, made harmless."""
+        return printable(text)
 
     def problems(self, problems: Iterable[Problem]) -> None:
         self.warn(render_problems.text(tuple(problems), self.talk_style).rstrip("\n"))

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from reconciler import git
 from reconciler.cli import connecting
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
 from reconciler.config import Repository
 from reconciler.errors import Problem, UsageProblem
 from reconciler.plan import Plan
-from reconciler.run import Wishes
+from reconciler.run import NOBODY, Wishes
 
 
-def of(
-    options: Options, repository: Repository, *, customers: Iterable[str], adopt: Iterable[str], allow_deletes: int
-) -> Wishes:
-    scope = frozenset(customers)
-    unknown = sorted(scope - repository.customers.keys())
-    if unknown:
-        raise UsageProblem([_unknown(name, repository) for name in unknown])
+def scope(repository: Repository, customers: Iterable[str], since: str, terminal: Terminal) -> frozenset[str]:
+    """The customers that a run looks at; empty for all. A name that nobody has is told once what is live is known."""
+    named = frozenset(customers)
+    if not since:
+        return named
+    changed = changed_since(repository, since)
+    if changed is None:
+        terminal.say(f"files of the platform differ from {since}: every customer is looked at")
+        return named
+    return (changed & named if named else changed) or frozenset({NOBODY})
+
+
+def of(options: Options, *, scope: frozenset[str], adopt: Iterable[str], allow_deletes: int) -> Wishes:
     return Wishes(
         today=datetime.datetime.now(datetime.UTC).date(),
         scope=scope,
@@ -30,6 +36,26 @@ def of(
         allow_deletes=allow_deletes,
         requests_per_window=connecting.requests_per_window(options),
     )
+
+
+def changed_since(repository: Repository, ref: str) -> frozenset[str] | None:
+    """The customers whose files differ from a commit, those that are gone included; None when the platform's differ,
+    which may touch every customer."""
+    root = repository.root
+    files = git.changed_files(root, git.commit(root, ref))
+    folders = {f"{customer.folder}/": customer.id for customer in repository.customers.values()}
+    found: set[str] = set()
+    for file in files:
+        owner = next((folders[folder] for folder in _folders_above(file) if folder in folders), "")
+        if owner:
+            found.add(owner)
+        elif file.startswith("customers/"):
+            found.update(
+                part.removesuffix("/").rpartition("/")[2] for part in _folders_above(file) if part != "customers/"
+            )
+        else:
+            return None
+    return frozenset(found)
 
 
 def exit_code_of_plan(plan: Plan, *, asked_for: bool) -> int:
@@ -46,6 +72,14 @@ def listing(terminal: Terminal) -> Callable[[int], None]:
     return lambda rows: terminal.progress(f"reading the namespace: {rows:,} scripts")
 
 
+def read(path: Path) -> str:
+    """A file that a user named."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageProblem([Problem(f"{path} cannot be read", why=str(error), code="input")]) from None
+
+
 def write(path: Path, text: str) -> None:
     """Write a file that a user named; what stood there before is replaced whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
@@ -59,11 +93,7 @@ def write(path: Path, text: str) -> None:
         ) from None
 
 
-def _unknown(name: str, repository: Repository) -> Problem:
-    near = difflib.get_close_matches(name, repository.customers, 1)
-    return Problem(
-        f'there is no customer "{name}" in the repository',
-        why="--customer takes the names of folders that hold a customer.yaml",
-        fix=f'did you mean "{near[0]}"?' if near else "",
-        code="unknown-customer",
-    )
+def _folders_above(file: str) -> list[str]:
+    """a/b/c.mjs: a/b/, a/ (the nearest first)."""
+    parts = file.split("/")[:-1]
+    return ["/".join(parts[:end]) + "/" for end in range(len(parts), 0, -1)]
