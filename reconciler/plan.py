@@ -110,6 +110,16 @@ class Cost:
     cents_after: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of what looks unchanged was read back in this run, and how long ago the rest was."""
+
+    checked: int
+    total: int
+    oldest: str = ""  # when the one that was read back longest ago was; "" where one never was. ISO 8601 in UTC
+    altered: int = 0  # found to be other than their digest says
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a reviewer sees and that apply carries out. Sorted; the same bytes for the same inputs."""
@@ -127,6 +137,7 @@ class Plan:
     orphans: tuple[Key, ...] = ()  # ours, gone from the repository, kept because of `prune: false`
     unmanaged: tuple[Key, ...] = ()  # live, not ours, left alone
     unverified: int = 0  # ours, trusted by their tag alone
+    coverage: Coverage | None = None  # of --verify
     unchanged: int = 0
     scope: tuple[str, ...] = ()  # the customers that were looked at; () for all
     cost: Cost = field(default_factory=Cost)

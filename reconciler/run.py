@@ -25,6 +25,7 @@ from reconciler.look import Seen, look
 from reconciler.model import State
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
 from reconciler.results import Result
+from reconciler.verify import verify
 
 NOBODY = "-"  # a scope that holds no customer, which a customer's id can never be
 DIFF_LIMIT = 50  # changes whose live side is read back to show a diff: two calls each
@@ -39,6 +40,7 @@ class Wishes:
     scope: frozenset[str] = frozenset()
     adopt: frozenset[str] = frozenset()
     allow_deletes: int = 0
+    verify: int | None = 0  # how many to read back; None for all
     requests_per_window: int = transport.REQUESTS_PER_WINDOW  # 0: no budget, as on the embedded platform
 
 
@@ -59,9 +61,12 @@ def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[
     repository = connection.repository
     seen = look(connection.api, kinds.interest(repository), progress=progress)
     wanted, live = kinds.desired(repository), kinds.live(seen, connection)
+    coverage = None
+    if wishes.verify != 0:
+        live, coverage = verify(connection, wanted, live, wishes.verify, datetime.datetime.now(datetime.UTC))
     plan = make_plan(wanted, live, policy_of(repository, wishes))
     _refuse_unknown(wishes.scope, repository, live)
-    priced = _priced(plan, repository, live, wishes)
+    priced = _priced(replace(plan, coverage=coverage), repository, live, wishes)
     return Outlook(connection, wanted, live, seen, priced, wishes)
 
 

@@ -46,6 +46,7 @@ def apply(
     customers: tuple[str, ...],
     changed_since: str,
     at: str,
+    verify: int | None,
     adopt: tuple[str, ...],
     allow_deletes: int,
 ) -> int:
@@ -61,7 +62,7 @@ def apply(
     limit = record.seconds(time_limit) if time_limit else None
     with connecting.loaded(options, at) as repository:
         scope = wishes.scope(repository, customers, changed_since, terminal)
-        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes)
+        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
             terminal.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.options import Options, common
+from reconciler.cli.plan import Amount
 
 FORMATS = ("text", "json", "markdown")
 
@@ -15,8 +16,9 @@ FORMATS = ("text", "json", "markdown")
     "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
 )
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only.")
+@click.option("--verify", type=Amount(), default=0, metavar="N|all", help="Read back N, the least recently read first.")
 @common
-def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ...]) -> int:
+def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ...], verify: int | None) -> int:
     """Report what someone changed by hand. Exits 4 when there is any.
 
     Tells apart what drifted, what is missing, what is not managed, and what is only pending because the repository
@@ -30,7 +32,7 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
 
     terminal = options.terminal
     repository = connecting.load(options)
-    asked = wishes.of(options, scope=frozenset(customers), adopt=(), allow_deletes=0)
+    asked = wishes.of(options, scope=frozenset(customers), adopt=(), allow_deletes=0, verify=verify)
     with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
         outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
         plan = run.explained(outlook, diff_limit)

@@ -12,6 +12,19 @@ from reconciler.cli.options import Options, common
 FORMATS = ("text", "json", "markdown", "html")
 
 
+class Amount(click.ParamType):
+    """A number, or `all` (which is None)."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value == "all":
+            return None
+        if str(value).isdigit():
+            return int(value)
+        self.fail(f'"{value}" is neither a number nor "all"', param, ctx)
+
+
 def scoped(command: Any) -> Any:
     """The options that say what a run looks at and what it may do."""
     for option in (
@@ -49,6 +62,7 @@ def plan(
     customers: tuple[str, ...],
     changed_since: str,
     at: str,
+    verify: int | None,
     adopt: tuple[str, ...],
     allow_deletes: int,
 ) -> int:
@@ -59,7 +73,7 @@ def plan(
     terminal = options.terminal
     with connecting.loaded(options, at) as repository:
         scope = wishes.scope(repository, customers, changed_since, terminal)
-        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes)
+        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
         if base:
             with connecting.loaded(options, base) as before:
                 shown = run.between(before, repository, asked)

@@ -28,12 +28,15 @@ def scope(repository: Repository, customers: Iterable[str], since: str, terminal
     return (changed & named if named else changed) or frozenset({NOBODY})
 
 
-def of(options: Options, *, scope: frozenset[str], adopt: Iterable[str], allow_deletes: int) -> Wishes:
+def of(
+    options: Options, *, scope: frozenset[str], adopt: Iterable[str], allow_deletes: int, verify: int | None
+) -> Wishes:
     return Wishes(
         today=datetime.datetime.now(datetime.UTC).date(),
         scope=scope,
         adopt=frozenset(adopt),
         allow_deletes=allow_deletes,
+        verify=verify,
         requests_per_window=connecting.requests_per_window(options),
     )
 

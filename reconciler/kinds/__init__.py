@@ -60,6 +60,11 @@ def kind_of(key: Key) -> Kind:
     return _BY_NAME[key.kind]
 
 
+def is_worker(key: Key) -> bool:
+    """Whether there is code and settings behind it to read back."""
+    return key.kind in (user_worker.NAME, outbound_worker.NAME, dispatcher.NAME)
+
+
 def desired(repository: Repository) -> State:
     """Everything that the repository wants."""
     return State.of(resource for kind in KINDS for resource in kind.desired(repository))
