@@ -54,7 +54,7 @@ def prove(before: Table | None, after: Table, *, live: Existing, put: Existing, 
     there = live.plus(put)
     today = _lacks(before, _different(before, after)[0], live) if before else ()
     problems = [_lacking(lack, "now", Severity.WARNING) for lack in today]
-    at_switch = list(_lacks(after, _numbers(after), there))
+    at_switch = dict.fromkeys(_lacks(after, _numbers(after), there))
     problems += [_lacking(lack, "when the routing table is switched", Severity.ERROR) for lack in at_switch]
     late = [lack for lack in _lacks(after, _numbers(after), there.less(deleted)) if lack not in at_switch]
     return problems + [_lacking(lack, "after the deletes", Severity.ERROR) for lack in late]

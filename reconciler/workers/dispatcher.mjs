@@ -97,15 +97,17 @@ function route(found, script, prefix) {
 
 // The parts of a table in KV, as far as this isolate has met them: a dozen KB each, the one that was not used for
 // longest goes first. Keys are digests, so nothing here ever becomes stale. What is kept is the value and never the
-// promise, which belongs to the request that made it.
+// promise, which belongs to the request that made it. KV itself may remember for as long that a key was not there.
 const PARTS_KEPT = 256;
+const SECONDS_IN_KV_CACHE = 300;
 const parts = new Map();
 
 /** The part of the table that knows a name: the table itself, or its shard in KV. */
 async function part(section, name, env) {
   if (!table.shards) return table;
   const digest = table.shards[crc32(`${section}:${name}`) & (table.shards.length - 1)];
-  const found = parts.get(digest) ?? (await env.ROUTES.get(`routes/${digest}`, { type: "json", cacheTtl: 86400 }));
+  const options = { type: "json", cacheTtl: SECONDS_IN_KV_CACHE };
+  const found = parts.get(digest) ?? (await env.ROUTES.get(`routes/${digest}`, options));
   if (!found) throw new Error(`routes/${digest} is not in KV`);
   parts.delete(digest);
   parts.set(digest, found);
@@ -151,7 +153,7 @@ function failure(error) {
 }
 
 /** An answer of the dispatcher's own. What a user Worker threw goes to the log and never to the client, who gets the
- *  trace id to ask with. */
+ *  trace id to ask with. Nothing of the request stands in a page, so there is nothing to escape. */
 function answer(name, request, trace, url, error, route) {
   const [status, title, detail] = ANSWERS[name];
   if (error) {

@@ -24,10 +24,11 @@ export default {
 
     const forwarded = new Request(request, { redirect: "manual" });
     for (const { name, hosts, from } of rules.headers) {
-      // Only over https: a script may ask for http, and would send the secret in clear text.
-      if (url.protocol === "https:" && hosts.some((pattern) => fits(pattern, host))) {
-        forwarded.headers.set(name, env[from]);
-      }
+      if (!hosts.some((pattern) => fits(pattern, host))) continue;
+      // What a script set under this name never arrives. Ours goes by https only: a script may ask for http, and
+      // would send the secret in clear text.
+      forwarded.headers.delete(name);
+      if (url.protocol === "https:" && env[from] !== undefined) forwarded.headers.set(name, env[from]);
     }
 
     // A redirect goes back to the user Worker's runtime. It follows in the way the script asked for (follow, manual,

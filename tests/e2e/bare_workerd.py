@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WORKERD = ROOT / "node_modules/@cloudflare/workerd-linux-64/bin/workerd"
 WORKERS = ROOT / "reconciler/workers"
 STARTUP_SECONDS = 20.0  # a cold page cache takes three
 
@@ -32,7 +31,8 @@ def workerd(folder: Path, config: str) -> Iterator[Running]:
     (folder / "config.capnp").write_text('using Workerd = import "/workerd/workerd.capnp";\n' + config)
     reading, writing = os.pipe()
     log = folder / "workerd.log"
-    command = [str(WORKERD), "serve", "--experimental", f"--control-fd={writing}", "config.capnp"]
+    binary = next(ROOT.glob("node_modules/@cloudflare/workerd-*/bin/workerd"))
+    command = [str(binary), "serve", "--experimental", f"--control-fd={writing}", "config.capnp"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, pass_fds=[writing])
     os.close(writing)

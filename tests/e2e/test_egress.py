@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,15 @@ def test_headers_of_the_platform_go_to_their_hosts_only(running: Running) -> Non
 
 
 def test_a_secret_is_never_sent_in_clear_text(running: Running) -> None:
-    seen = json.loads(fetch(running, "initech", "http://api.example.com/")["body"])["headers"]
+    forged = {"headers": {"authorization": "own"}}
+    seen = json.loads(fetch(running, "initech", "http://api.example.com/", forged)["body"])["headers"]
     assert "authorization" not in seen
+
+
+def test_a_header_without_a_value_is_not_left_to_the_script(running: Running) -> None:
+    rules = replace(RULES, headers=(Header("X-Script", ("api.example.com",), parameter="script"),))
+    got = ask_about(running, rules, [{"host": "api.example.com", "customer": "a", "tier": "basic"}])
+    assert "x-script" not in got[0]["headers"]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -154,7 +162,7 @@ def test_the_log_can_be_narrowed(running: Running, log: str, logged: int) -> Non
     rules = Egress(Layer(deny=("refused.example",)), log=log)
     who = {"customer": f"logs-{log}", "tier": "basic"}
     questions = [{"host": host, **who} for host in ("allowed.example", "refused.example")]
-    _post(running, "probe", json.dumps({"rules": egress.module(rules).decode(), "questions": questions}))
+    ask_about(running, rules, questions)
     assert len([line for line in _logged(running, "egress") if line.get("customer") == f"logs-{log}"]) == logged
 
 
@@ -193,15 +201,19 @@ QUESTIONS = st.fixed_dictionaries(
 def test_python_and_the_outbound_worker_agree_on_every_host(
     running: Running, rules: Egress, questions: list[dict[str, str]]
 ) -> None:
-    body = json.dumps({"rules": egress.module(rules).decode(), "questions": questions})
-    for asked, refused in zip(questions, _post(running, "probe", body), strict=True):
+    for asked, answer in zip(questions, ask_about(running, rules, questions), strict=True):
         verdict = egress.decide(rules, asked["host"], tier=asked["tier"], customer=asked["customer"])
-        assert refused == (None if verdict.allowed else verdict.rule), asked
+        assert answer.get("rule") == (None if verdict.allowed else verdict.rule), asked
 
 
 def fetch(running: Running, who: str, url: str, init: dict[str, Any] | None = None) -> Any:
     """What a script of this customer gets for fetch(url, init)."""
     return _post(running, who, json.dumps({"url": url, "init": init or {}}))
+
+
+def ask_about(running: Running, rules: Egress, questions: list[dict[str, str]]) -> Any:
+    """What the outbound Worker with these rules answers each question."""
+    return _post(running, "probe", json.dumps({"rules": egress.module(rules).decode(), "questions": questions}))
 
 
 def _post(running: Running, port: str, body: str) -> Any:
