@@ -46,7 +46,9 @@ def verify(
                 progress(done)
     fresh = [key for key in chosen if not found[key].altered]
     for kind in {key.kind for key in fresh}:
-        connection.ledger.remember(kind, {key.name: _entry(found[key], stamp) for key in fresh if key.kind == kind})
+        known = connection.remembered(kind)
+        entries = {key.name: _entry(found[key], known.get(key.name), stamp) for key in fresh if key.kind == kind}
+        connection.ledger.remember(kind, entries)
     checked_at |= dict.fromkeys(fresh, stamp)
     ages = [checked_at[key] for key in candidates if key not in found or key in fresh]
     coverage = Coverage(len(chosen), len(candidates), min(ages, default=""), sum(one.altered for one in found.values()))
@@ -75,5 +77,6 @@ def _check(connection: Connection, want: Resource, have: Resource) -> Resource:
     return replace(have, verified=True)
 
 
-def _entry(resource: Resource, stamp: str) -> Entry:
-    return Entry(resource.digest, resource.etag, resource.modified_on, stamp)
+def _entry(resource: Resource, known: Entry | None, stamp: str) -> Entry:
+    secrets = known.secrets if known is not None else ""
+    return Entry(resource.digest, resource.etag, resource.modified_on, stamp, secrets)

@@ -20,9 +20,9 @@ class Amount(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         if value == "all":
             return None
-        if str(value).isdigit():
-            return int(value)
-        self.fail(f'"{value}" is neither a number nor "all"', param, ctx)
+        if not str(value).isdigit():
+            self.fail(f'"{value}" is neither a number nor "all"', param, ctx)
+        return int(value)
 
 
 def scoped(command: Any) -> Any:

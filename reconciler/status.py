@@ -1,0 +1,71 @@
+"""The live namespace as rows for people: whose each script is, and how it stands to the repository. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconciler import wire
+from reconciler.guards import USER_WORKER
+from reconciler.model import PROTECT_TAG, Key, State
+from reconciler.replies import Row
+
+CURRENT, EDITED, DRIFTED, ORPHAN, UNMANAGED, MISSING = "current", "edited", "drifted", "orphan", "unmanaged", "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One script. `current` also says that it runs the platform modules of the repository as they are now."""
+
+    customer: str
+    script: str
+    standing: str
+    tags: tuple[str, ...]
+    digest: str
+    modified_on: str
+    writer: str  # what deployed it last, as far as the API tells
+    protected: bool = False
+
+
+def standings(desired: State, live: State, rows: dict[str, Row], owner: str) -> Iterator[Standing]:
+    """Every user Worker that is live or wanted, by customer and name; those of nobody last.
+
+    standing    wanted   live
+    ---------   ------   --------------------------------------
+    current     yes      ours, same digest, not altered
+    edited      yes      ours, another digest: the repository is ahead
+    drifted     yes      ours, written by someone else
+    missing     yes      no
+    orphan      no       ours
+    unmanaged   any      not ours
+    """
+    keys = {key for state in (desired, live) for key in state.resources if key.kind == USER_WORKER}
+    customers = {key: _customer(desired, live, key) for key in keys}
+    for key in sorted(keys, key=lambda one: (customers[one] or "\uffff", one.name)):
+        want, have, row = desired.resources.get(key), live.resources.get(key), rows.get(key.name)
+        tags = tuple(tag for tag in wire.unmarked((row.tags or ()) if row else ()) if tag != PROTECT_TAG)
+        if have is None:
+            standing = MISSING
+        elif have.owner != owner and not have.claimed:
+            standing = UNMANAGED
+        elif want is None:
+            standing = ORPHAN
+        elif have.altered or have.claimed:
+            standing = DRIFTED
+        else:
+            standing = CURRENT if want.digest == have.digest else EDITED
+        yield Standing(
+            customers[key],
+            key.name,
+            standing,
+            tags,
+            have.digest if have else "",
+            row.modified_on if row else "",
+            row.last_deployed_from if row else "",
+            have.protected if have else False,
+        )
+
+
+def _customer(desired: State, live: State, key: Key) -> str:
+    found = (state.resources[key].customer for state in (desired, live) if key in state.resources)
+    return next((customer for customer in found if customer), "")
