@@ -19,6 +19,7 @@ import httpx
 from reconciler.errors import Problem, UsageProblem
 from reconciler.model import Module, Secret
 from reconciler.replies import (
+    ApiError,
     Listing,
     Namespace,
     NotFound,
@@ -84,6 +85,26 @@ class Api:
 
     def close(self) -> None:
         self._client.close()
+
+    # The token and the server's clock
+
+    def verify_token(self) -> str:
+        """The token's status: "active" is the good one. Account-owned and user tokens are asked about apart."""
+        for path in (("accounts", self.account, "tokens", "verify"), ("user", "tokens", "verify")):
+            try:
+                return str(mapping(self._call("GET", *path)).get("status") or "unknown")
+            except ApiError as error:
+                refused = error
+        raise refused
+
+    def server_time(self) -> str:
+        """The Date header of a cheap reply; "" when there is none."""
+        reply = self._send("GET", (*self._namespaces,))
+        return reply.headers.get("date", "")
+
+    def raw_listing(self, namespace: str) -> Mapping[str, Any]:
+        """The first page of a listing as it came, to tell which form this account's listing has."""
+        return self._envelope("GET", *self._namespaces, namespace, "scripts", query={"limit": "3"})
 
     # Dispatch namespaces
 
