@@ -29,7 +29,7 @@ def doctor(options: Options) -> int:
             terminal.data(f"  {'':<11}fix: {terminal.printable(check.fix)}")
         return check.health is not looks.Health.ILL
 
-    well = all([told(check) for check in looks.machine()])
+    states = [told(check) for check in looks.machine()]  # a list: each is told, whatever the others are
     try:
         workerd = find_workerd(connecting.repository_root(options.folder))
         told(looks.Check("workerd", looks.Health.WELL, str(workerd)))
@@ -41,7 +41,8 @@ def doctor(options: Options) -> int:
         told(looks.Check("repository", looks.Health.WELL, f"{len(repository.customers):,} customers, valid"))
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             now = datetime.datetime.now(datetime.UTC)
-            return 0 if all([told(check) for check in looks.account(connection, now)]) and well else 1
+            states += [told(check) for check in looks.account(connection, now)]
+            return 0 if all(states) else 1
     except ReconcilerError as error:
         for problem in error.problems[:5]:
             told(looks.Check("repository", looks.Health.ILL, problem.what, problem.fix))
