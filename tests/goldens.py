@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reconciler.render import plan_json, plan_text
+from reconciler.render import plan_json, plan_markdown, plan_text
 from reconciler.render.style import plain
 from tests import plans
 
@@ -18,6 +18,11 @@ OUTPUTS: Mapping[str, Callable[[], str]] = {
     "middling.txt": lambda: plan_text.render(plans.middling()),
     "alike.txt": lambda: plan_text.render(plans.alike()),
     "large.txt": lambda: plan_text.render(plans.large(3_000)),
+    "nothing.md": lambda: plan_markdown.render(plans.nothing()),
+    "small.md": lambda: plan_markdown.render(plans.small()),
+    "middling.md": lambda: plan_markdown.render(plans.middling()),
+    "alike.md": lambda: plan_markdown.render(plans.alike()),
+    "hostile.md": lambda: plan_markdown.render(plans.hostile(), 20_000),
     "small.json": lambda: plan_json.render(plans.small()),
 }
 

@@ -18,10 +18,12 @@ from reconciler.render.terminal import printable
 # 65,536 for both). UTF-16 units are never fewer than characters, and 65,000 of them never more than 195,000 bytes.
 CAP = 65_000
 LONGEST_VALUE = 300
+LONGEST_NAME = 64
 
 _BACKTICKS = re.compile(r"`+")
 # A customer's id needs no code span; "gh-12" and "deadbeef" do: GitHub links them to issues and commits.
 _BARE = re.compile(r"(?!gh-\d+$)(?![0-9a-f]{7,40}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_AMOUNT = re.compile(r"[\d,]+ [A-Za-z ]+( of [\d,]+ customers)?")  # "4,812 scripts of 1,204 customers"
 _ENTITIES = {ord(character): f"&#{ord(character)};" for character in string.punctuation}
 
 
@@ -32,27 +34,28 @@ def length(text: str) -> int:
 
 def name(text: str) -> str:
     """A customer's id as it is where nothing can happen to it, as code elsewhere."""
-    return text if _BARE.fullmatch(text) else cell(text)
+    return text if _BARE.fullmatch(text) and len(text) <= LONGEST_NAME else cell(text, LONGEST_NAME)
 
 
-def code(text: str) -> str:
+def code(text: str, longest: int = LONGEST_VALUE) -> str:
     """A code span that holds the text as it is; made printable, and cut when very long."""
-    shown = cut(printable(text), LONGEST_VALUE) or " "
+    shown = _visible(text, longest) or " "
     ticks = "`" * (_longest_run(shown) + 1)
-    pad = " " if shown[0] in "` " or shown[-1] in "` " else ""
+    # One space at each end is taken off, unless there is nothing but spaces.
+    pad = " " if shown.strip(" ") and (shown[0] in "` " or shown[-1] in "` ") else ""
     return f"{ticks}{pad}{shown}{pad}{ticks}"
 
 
-def cell(text: str) -> str:
+def cell(text: str, longest: int = LONGEST_VALUE) -> str:
     """Code inside a table, where a "|" ends the cell even within a code span."""
-    shown = cut(printable(text), LONGEST_VALUE)
-    return f"<code>{shown.translate(_ENTITIES)}</code>" if "|" in shown else code(shown)
+    shown = _visible(text, longest)
+    return f"<code>{shown.translate(_ENTITIES)}</code>" if "|" in shown else code(text, longest)
 
 
 def tag(text: str) -> str:
     """Code inside a line of HTML, such as a <summary>, where Markdown is not read."""
-    shown = cut(printable(text), LONGEST_VALUE)
-    return shown if _BARE.fullmatch(shown) else f"<code>{html.escape(shown)}</code>"
+    shown = _visible(text, LONGEST_VALUE)
+    return shown if _BARE.fullmatch(shown) or _AMOUNT.fullmatch(shown) else f"<code>{html.escape(shown)}</code>"
 
 
 def fence(lines: Iterable[str], language: str) -> list[str]:
@@ -61,9 +64,16 @@ def fence(lines: Iterable[str], language: str) -> list[str]:
     return [f"{ticks}{language}", *shown, ticks]
 
 
-def details(summary: str, body: Iterable[str]) -> list[str]:
-    """A section that is folded. `summary` is HTML; blank lines let Markdown begin and end."""
-    return [f"<details><summary>{summary}</summary>", "", *body, "", "</details>", ""]
+def details(summary: str, body: str, *, attribute: str = "") -> str:
+    """A section that is folded, unless the attribute is " open". `summary` is HTML.
+
+    The blank lines let Markdown begin and end.
+    """
+    return f"<details{attribute}><summary>{summary}</summary>\n\n{body}\n\n</details>"
+
+
+def _visible(text: str, longest: int) -> str:
+    return cut(printable(text).replace("\t", "\\t"), longest)
 
 
 def _longest_run(text: str) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from reconciler.model import canonical
 from reconciler.plan import ABSENT, Action, Cause, Change, Plan
+from reconciler.render import words
 
 ALIKE_FROM = 4  # fewer changes of one shape are told one by one
 
@@ -46,10 +47,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """A reason to look twice."""
+    """A reason to look twice: which changes it applies to, and what to tell of them."""
 
     name: str
     applies: Callable[[Change], bool]
+    tell: Callable[[Change], str]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _side(value: object) -> list[object]:
     return [] if value is ABSENT else [value]
 
 
-def _deleted(change: Change) -> bool:
+def _deletes(change: Change) -> bool:
     return change.action is Action.DELETE
 
 
@@ -116,39 +118,52 @@ def _protection(change: Change) -> bool:
     return bool(change.before and change.after and change.before.protected != change.after.protected)
 
 
+def _protection_told(change: Change) -> str:
+    return words.PROTECTED if change.after and change.after.protected else words.UNPROTECTED
+
+
 def _overwrites(change: Change) -> bool:
     return change.cause in (Cause.DRIFTED, Cause.BOTH, Cause.MISSING, Cause.ADOPTED)
 
 
-def _field(*names: str) -> Callable[[Change], bool]:
-    def applies(change: Change) -> bool:
-        told = change.explanation
-        return bool(
-            change.action is Action.UPDATE and told and any(name in one.path for one in told.fields for name in names)
-        )
-
-    return applies
-
-
 def _outbound(change: Change) -> bool:
-    return change.key.kind == "outbound_worker" or _field("outbound_worker", "outbound")(change)
+    return change.key.kind == "outbound_worker" or bool(_fields_told("outbound_worker", "outbound")(change))
 
 
-def _platform_module(change: Change) -> bool:
-    told = change.explanation
-    return bool(change.action is Action.UPDATE and told and any(one.injected for one in told.code))
+def _outbound_told(change: Change) -> str:
+    return _fields_told("outbound_worker", "outbound")(change) or _told(change)
+
+
+def _fields_told(*names: str) -> Callable[[Change], str]:
+    """Tells the changed fields whose path holds one of the names; "" where there is none."""
+
+    def tell(change: Change) -> str:
+        told = change.explanation.fields if change.explanation and change.action is Action.UPDATE else ()
+        found = [one for one in told if any(name in one.path for name in names)]
+        return words.some([f"{words.path(one)} {words.moved(one)}" for one in found], words.GIST_SHOWN)
+
+    return tell
+
+
+def _platform_module_told(change: Change) -> str:
+    told = change.explanation.code if change.explanation and change.action is Action.UPDATE else ()
+    return ", ".join(f"{one.module} {words.code_gist(one)}" for one in told if one.injected)
 
 
 def _front(change: Change) -> bool:
     return change.key.kind in ("namespace", "dispatcher", "route", "custom_domain")
 
 
+def _told(change: Change) -> str:
+    return words.gist(change) or words.cause(change)
+
+
 RISKS = (
-    Risk("deletes", _deleted),
-    Risk("protection", _protection),
-    Risk("overwrites what someone else did", _overwrites),
-    Risk("outbound traffic", _outbound),
-    Risk("limits", _field("limits")),
-    Risk("platform module", _platform_module),
-    Risk("dispatcher and routes", _front),
+    Risk("deletes", _deletes, words.cause),
+    Risk("protection", _protection, _protection_told),
+    Risk("overwrites what someone else did", _overwrites, _told),
+    Risk("outbound traffic", _outbound, _outbound_told),
+    Risk("limits", lambda change: bool(_fields_told("limits")(change)), _fields_told("limits")),
+    Risk("platform module", lambda change: bool(_platform_module_told(change)), _platform_module_told),
+    Risk("dispatcher and routes", _front, _told),
 )

@@ -63,7 +63,7 @@ def _refused(plan: Plan, style: Style) -> Iterator[str]:
         yield style.paint("error", f"{blocked} in this run")
         yield from _named(plan.blocked, style)
     for problem in (*plan.problems, *plan.refusals, *plan.warnings):
-        yield from _problem(problem, style)
+        yield from problem_lines(problem, style)
 
 
 def _whole(view: Outline, style: Style) -> Iterator[str]:
@@ -212,7 +212,7 @@ def _left_out(count: int, style: Style) -> Iterator[str]:
         yield style.paint("faint", f"  … and {words.number(count)} more")
 
 
-def _problem(problem: Problem, style: Style) -> Iterator[str]:
+def problem_lines(problem: Problem, style: Style) -> Iterator[str]:
     """Where, what, why, fix; the first line alone is enough."""
     role = "error" if problem.severity is Severity.ERROR else "warning"
     place = f"{shown(str(problem.where))}: " if problem.where else ""

@@ -57,7 +57,7 @@ PLAIN = plain()
 
 def shown(text: str) -> str:
     """Foreign text, harmless for a terminal and for GitHub's log, which takes "##[" anywhere in a line as a command."""
-    return printable(text).replace("##[", "##\\[")
+    return printable(text).replace("\t", "\\t").replace("##[", "##\\[")
 
 
 def columns(text: str) -> int:

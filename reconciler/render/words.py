@@ -25,6 +25,8 @@ CAUSES = {
     Cause.REMOVED: "gone from the repository",
     Cause.RENAMED: "renamed in the repository",
 }
+PROTECTED, UNPROTECTED = "from now on protected", "no longer protected"
+OWN = frozenset({*CAUSES.values(), PROTECTED, UNPROTECTED})  # what needs no escape
 PLATFORM = "platform"  # what a change that belongs to no customer stands under
 NONE = "none"
 SHORT_DIGEST = 8
@@ -107,12 +109,13 @@ def kind(name: str, count: int) -> str:
     return one if count == 1 else several
 
 
-def some(names: Iterable[str], shown: int = NAMES_SHOWN) -> str:
-    """The first names, and how many more there are."""
+def some(names: Iterable[str], shown: int = NAMES_SHOWN, *, total: int = 0) -> str:
+    """The first names, and how many more there are. `total` counts them all where not all are given."""
     every = list(names)
-    if len(every) <= shown + 1:  # "and 1 more" is no shorter than the name
+    total = total or len(every)
+    if total <= shown + 1:  # "and 1 more" is no shorter than the name
         return ", ".join(every)
-    return f"{', '.join(every[:shown])} and {number(len(every) - shown)} more"
+    return f"{', '.join(every[:shown])} and {number(total - shown)} more"
 
 
 def fields(change: Change) -> list[FieldChange]:
@@ -146,14 +149,8 @@ def differences(change: Change) -> list[str]:
     if change.action is not Action.UPDATE or told is None:
         return []
     parts = [f"{path(one)} {moved(one)}" for one in told.fields]
-    parts += [f"{one.module} {_code_gist(one)}" for one in told.code]
+    parts += [f"{one.module} {code_gist(one)}" for one in told.code]
     return [*parts, told.unread] if told.unread else parts
-
-
-def _code_gist(change: CodeChange) -> str:
-    if not change.before_digest or not change.after_digest:
-        return "new" if change.after_digest else "gone"
-    return f"{change.before_digest[:SHORT_DIGEST]} → {change.after_digest[:SHORT_DIGEST]}"
 
 
 def path(change: FieldChange) -> str:
@@ -194,6 +191,13 @@ def code_size(change: CodeChange) -> str:
     before = [size(change.before_size)] if change.before_digest else []
     after = [size(change.after_size)] if change.after_digest else []
     return f"{' → '.join(digests)}, {' → '.join(dict.fromkeys(before + after))}"
+
+
+def code_gist(change: CodeChange) -> str:
+    """`1f3c2a9b → 9ab2d011`, or that it is new or gone."""
+    if not change.before_digest or not change.after_digest:
+        return "new" if change.after_digest else "gone"
+    return f"{change.before_digest[:SHORT_DIGEST]} → {change.after_digest[:SHORT_DIGEST]}"
 
 
 def code_action(change: CodeChange) -> Action:
