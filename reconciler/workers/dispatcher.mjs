@@ -23,8 +23,8 @@ const ANSWERS = {
   unknown: [404, "Not found", "There is nothing at this address."],
   missing: [404, "Not deployed", "The application at this address is not deployed at the moment."],
   suspended: [403, "Suspended", "The application at this address is suspended."],
-  cpu: [429, "CPU limit reached", "The application used more CPU time than its plan allows for one request."],
-  subrequests: [503, "Subrequest limit reached", "The application made more subrequests than its plan allows for one request."],
+  cpu: [429, "CPU limit reached", "The application used more CPU time than it may use for one request."],
+  subrequests: [503, "Subrequest limit reached", "The application made more subrequests than it may make for one request."],
   failed: [502, "Application error", "The application at this address failed to answer."],
   unavailable: [503, "Temporarily unavailable", "The address could not be looked up. Try again in a moment."],
 };

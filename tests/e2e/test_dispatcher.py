@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler import routing
-from reconciler.routing import DispatcherSettings, Hostname, RoutedScript
+from reconciler.routing import DispatcherSettings, Hostname, RoutedScript, Table
+from reconciler.routing.table import routes
 from tests.e2e.bare_workerd import WORKERS, Running, workerd
 
 STUBS = Path(__file__).parent / "dispatcher"
@@ -270,6 +271,12 @@ def test_a_table_that_is_not_in_kv_is_said_to_be_unavailable(running: Running) -
     assert (reply.status, reply.json["title"]) == (503, "Temporarily unavailable")
 
 
+def test_a_dispatcher_of_the_platforms_own_reads_the_same_table(running: Running) -> None:
+    seen = ask(running, "shop.globex.com", "/", port="own").json
+    assert (seen["name"], seen["options"]) == ("shop", {"limits": {"cpuMs": 80, "subRequests": 50}})
+    assert ask(running, "nobody.example", "/", port="own").body == b"own: no such host"
+
+
 NAMES = st.sampled_from(["a", "b", "a-b", "shop", "x--y", "constructor", "__proto__", "0"])
 HOSTS = st.sampled_from(["a.test.com", "a.acme.app", "zz.acme.app", "deep.a.acme.app", "acme.app", "b.a.acme.app"])
 URLS = st.builds(
@@ -312,11 +319,37 @@ def platforms(draw: st.DrawFn) -> tuple[DispatcherSettings, list[RoutedScript]]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(platform=platforms(), urls=st.lists(URLS, min_size=1, max_size=30))
+@given(platform=platforms(), urls=st.lists(URLS, max_size=30))
 def test_python_and_the_dispatcher_agree_on_every_request(
     running: Running, platform: tuple[DispatcherSettings, list[RoutedScript]], urls: list[str]
 ) -> None:
+    """On any request, and on every address that the table says it has."""
     table = routing.compile_table(*platform, routing.outbound_bindings({"guard": ["tier"]}))
+    agree(running, table, urls + addresses(table))
+
+
+def test_they_agree_on_a_table_of_many_parts(running: Running) -> None:
+    fleet = [
+        RoutedScript(f"shop-{n}", f"customer-{n}", "basic", hostnames=(Hostname(f"www.shop-{n}.example"),))
+        for n in range(1_000)
+    ]
+    table = routing.compile_table(replace(SETTINGS, table="kv"), fleet, OUTBOUNDS)
+    assert len(table.part_digests) == 8
+    assert len(addresses(table)) == 3_000
+    agree(running, table, [*addresses(table)[::7], "https://shop-1000.acme.app/", "https://www.shop-1000.example/"])
+
+
+def addresses(table: Table) -> list[str]:
+    found = []
+    for number in range(len(table.parts)):
+        for route, target in routes(table, number):
+            host, path = ("path.example", route) if route.startswith("/") else (route, "/")
+            assert routing.resolve(table, host, path) == target
+            found.append(f"https://{host}{path}")
+    return found
+
+
+def agree(running: Running, table: Table, urls: list[str]) -> None:
     question = {"table": table.module().decode(), "values": dict(routing.kv_pairs(table)), "urls": urls}
     reply = ask(running, "probe", "/", method="POST", body=json.dumps(question).encode(), port="probe")
     for url, result in zip(urls, reply.json, strict=True):
@@ -391,10 +424,10 @@ def _kv(name: str, values: Mapping[str, str]) -> str:
     )
 
 
-def _dispatcher(name: str, table: str, kv: str) -> str:
+def _dispatcher(name: str, table: str, kv: str, main: str = "dispatcher.mjs") -> str:
     return f"""(name = "{name}", worker = (
       modules = [
-        (name = "dispatcher.mjs", esModule = embed "dispatcher.mjs"),
+        (name = "{main}", esModule = embed "{main}"),
         (name = "routing_table.mjs", esModule = embed "{table}_table.mjs"),
       ], {_DATE},
       bindings = [
