@@ -386,10 +386,9 @@ def ask(
 
 
 def _config(tables: list[str], values: Mapping[str, str]) -> str:
-    dispatchers = "\n".join(_dispatcher(name, name, "stored") for name in tables) + _dispatcher(
-        "empty", "kv", "nothing"
-    )
-    ports = [*tables, "empty", "probe"]
+    dispatchers = "\n".join(_dispatcher(name, name, "stored") for name in tables)
+    dispatchers += _dispatcher("empty", "kv", "nothing") + _dispatcher("own", "bundle", "nothing", "own.mjs")
+    ports = [*tables, "empty", "own", "probe"]
     sockets = "\n".join(f'(name = "{name}", address = "127.0.0.1:0", http = (), service = "{name}"),' for name in ports)
     return f"""
 const config :Workerd.Config = (
