@@ -1,0 +1,198 @@
+"""What the platform says on workerd's standard output, as events, and who is running at each moment.
+
+A line that begins with the mark is the platform's; the mark is random and no script can know it:
+
+    S who                     modules begin to start          T who     they have started
+    B id who method url who   an invocation begins            M id      a suspect runs on after a wait
+    E id status ms cpu n      it ended: time, CPU time, subrequests
+    L id who level text       console output, up to a line with a dot alone
+    X id who json             an exception that the Worker did not catch
+    N id who json             a queue message, a data point
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+At = tuple[str, str]  # (namespace, script); ordinary Workers have the namespace ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in the data plane."""
+
+    kind: ClassVar[str] = "event"
+    namespace: str
+    script: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Event):
+    """An invocation ended: one line of the request log."""
+
+    kind: ClassVar[str] = "request"
+    id: int
+    method: str  # RPC and TAIL for what is not a request
+    url: str
+    status: int  # 0: an exception
+    milliseconds: float  # until the response began
+    cpu_milliseconds: float | None  # None: this Worker has no limit, so it was not measured
+    subrequests: int
+    customer: str  # the outbound parameter of that name; "" when the dispatcher gave none
+
+
+@dataclass(frozen=True, slots=True)
+class Log(Event):
+    """Something that a Worker wrote to its console."""
+
+    kind: ClassVar[str] = "log"
+    id: int  # of the invocation; 0 while modules start
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(Event):
+    """An exception that a Worker did not catch."""
+
+    kind: ClassVar[str] = "exception"
+    id: int
+    name: str
+    message: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Event):
+    """Something that a Worker handed to a service that only shows it here: `what` is queue-message or data-point."""
+
+    kind: ClassVar[str] = "note"
+    id: int
+    what: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble(Event):
+    """The platform itself: a script was stopped, workerd was started again. Script and namespace may be empty."""
+
+    kind: ClassVar[str] = "trouble"
+    message: str
+
+
+class Transcript:
+    """Reads lines, gives events, and remembers what runs. Not safe for several writers."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._running: dict[int, tuple[At, str, str, str]] = {}
+        self._starting: list[At] = []
+        self._last: At | None = None  # who ran when the last line was written
+        self._last_id = 0
+        self._log: list[str] = []
+        self._reading: dict[str, Callable[[str], Event | None]] = {
+            "S": self._starts,
+            "T": self._started,
+            "B": self._begins,
+            "M": self._goes_on,
+            "E": self._ends,
+            "L": self._logs,
+            ".": self._log_ends,
+            "X": self._throws,
+            "N": self._notes,
+        }
+
+    def read(self, line: str) -> Event | None:
+        """One line without its end."""
+        if not line.startswith(self._mark):
+            if self._log:
+                self._log.append(line)
+            return None
+        word, _, rest = line[len(self._mark) :].partition(" ")
+        return self._reading[word](rest)
+
+    def accused(self) -> tuple[bool, list[At]]:
+        """Who keeps the process busy, when nothing else happens: (is it certain, one or several scripts)."""
+        if self._starting:
+            return True, [self._starting[-1]]
+        if self._last and (self._last_id in self._running or not self._running):
+            return True, [self._last]
+        several = list(dict.fromkeys(at for at, *_rest in self._running.values()))
+        return len(several) == 1, several
+
+    def _starts(self, rest: str) -> None:
+        self._starting.append(_at(rest))
+
+    def _started(self, rest: str) -> None:
+        at = _at(rest)
+        if at in self._starting:
+            self._starting.remove(at)
+
+    def failed_to_start(self) -> None:
+        """Forget starts that ended in an error: nobody writes a line for those."""
+        self._starting.clear()
+
+    def _begins(self, rest: str) -> None:
+        identity, who, method, url, customer = rest.split(" ")
+        self._starting.clear()  # the thread got here, so no start is still busy
+        self._last_id = int(identity)
+        self._last = _at(who)
+        self._running[self._last_id] = (self._last, method, url, unquote(customer))
+
+    def _goes_on(self, rest: str) -> None:
+        self._last_id = int(rest)
+        if running := self._running.get(self._last_id):
+            self._last = running[0]
+
+    def _ends(self, rest: str) -> Event | None:
+        identity, status, milliseconds, cpu, subrequests = rest.split(" ")
+        self._last_id = 0
+        running = self._running.pop(int(identity), None)
+        if running is None:
+            return None
+        (namespace, script), method, url, customer = running
+        self._last = (namespace, script)
+        measured = None if cpu == "-" else float(cpu)
+        return Request(
+            namespace, script, int(identity), method, url, int(status), float(milliseconds), measured,
+            int(subrequests), customer,
+        )  # fmt: skip
+
+    def _logs(self, rest: str) -> None:
+        self._log = [rest]
+
+    def _log_ends(self, _rest: str) -> Event:
+        identity, who, level, message = "\n".join(self._log).split(" ", 3)
+        self._log = []
+        self._goes_on(identity)
+        return Log(*_at(who), int(identity), level, message)
+
+    def _throws(self, rest: str) -> Event:
+        identity, who, text = rest.split(" ", 2)
+        error = json.loads(text)
+        return Failure(*_at(who), int(identity), error["name"], error["message"], error["stack"])
+
+    def _notes(self, rest: str) -> Event:
+        identity, who, text = rest.split(" ", 2)
+        told = json.loads(text)
+        return Note(*_at(who), int(identity), told["kind"], told.get("value"))
+
+
+def events(lines: Iterator[str], transcript: Transcript) -> Iterator[Event]:
+    """The events of a stream of lines."""
+    for line in lines:
+        event = transcript.read(line)
+        if event is not None:
+            yield event
+
+
+def _at(who: str) -> At:
+    namespace, _, name = who.rpartition("/")
+    return namespace, name

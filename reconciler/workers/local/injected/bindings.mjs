@@ -1,0 +1,115 @@
+// What a Worker finds in `env` for each binding that is more than a value.
+//
+// To add a kind: one function in MAKERS here, and its stub or its values in runtime_bindings.py.
+import { Database } from "./d1.mjs";
+import { KVNamespace } from "./kv.mjs";
+import { current, note } from "./invocation.mjs";
+
+const MAKERS = {
+  analytics_engine: () => ({ writeDataPoint: (point) => note("data-point", point) }),
+  assets: (_binding, stub) => ({ fetch: (input, init) => outgoing(() => stub.fetch(input, init)) }),
+  d1: (_binding, stub) => new Database(caller(stub)),
+  dispatch_namespace: (binding, stub) => new DispatchNamespace(binding, stub),
+  kv_namespace: (_binding, stub) => new KVNamespace(caller(stub)),
+  queue: (binding) => new Queue(binding.queue),
+  ratelimit: (binding) => new RateLimit(binding),
+  secret_key: ({ format, key, algorithm, extractable, usages }) =>
+    crypto.subtle.importKey(format, format === "jwk" ? key : Uint8Array.fromBase64(key), algorithm, extractable, usages),
+  service: (_binding, stub) => withMethods((input, init) => outgoing(() => stub.fetch(input, init)), stub),
+  unavailable: (binding) => unavailable(binding),
+};
+
+export function makeBinding(binding, stub) {
+  return MAKERS[binding.kind](binding, stub);
+}
+
+/** A subrequest to something of the platform: counted like any other, and its time is a wait. */
+async function outgoing(call) {
+  const invocation = current();
+  invocation?.subrequest();
+  return invocation ? invocation.waited(call()) : call();
+}
+
+const caller = (stub) => (url, init) => outgoing(() => stub.fetch(url, init));
+
+/** Something with fetch(), whose every other method is called over RPC. */
+function withMethods(fetch, stub, extra = []) {
+  return new Proxy(
+    { fetch },
+    {
+      get(target, name) {
+        if (name in target) return target[name];
+        if (typeof name === "symbol" || name === "then") return undefined;
+        return (...values) => outgoing(() => stub.callMethod(name, values, ...extra));
+      },
+    },
+  );
+}
+
+class DispatchNamespace {
+  #parameters;
+  #stub;
+
+  constructor(binding, stub) {
+    this.#parameters = binding.parameters;
+    this.#stub = stub;
+  }
+
+  /** At once and lazily, as Cloudflare's: whether there is such a script shows when it is called. */
+  get(name, _args = {}, options = {}) {
+    const target = { name: String(name), limits: options?.limits, params: this.#declared(options?.outbound) };
+    const stub = this.#stub;
+    const fetch = (input, init) =>
+      outgoing(() => stub.fetch(input, { ...init, cf: { rcn: target, cf: init?.cf ?? input?.cf } }));
+    return withMethods(fetch, stub, [target]);
+  }
+
+  #declared(outbound) {
+    const given = Object.entries(outbound ?? {}).filter(([name]) => this.#parameters.includes(name));
+    return Object.fromEntries(given);
+  }
+}
+
+/** Messages are shown among the events of the script; nothing consumes them. */
+class Queue {
+  #name;
+  constructor(name) {
+    this.#name = name;
+  }
+  async send(body) {
+    note("queue-message", { queue: this.#name, body });
+  }
+  async sendBatch(messages) {
+    for (const { body } of messages) note("queue-message", { queue: this.#name, body });
+  }
+}
+
+/** Counted per loaded Worker, in windows that begin with their first call. */
+class RateLimit {
+  #limit;
+  #period;
+  #windows = new Map();
+  constructor({ limit, period }) {
+    this.#limit = limit;
+    this.#period = period * 1000;
+  }
+  async limit({ key }) {
+    const now = Date.now();
+    const last = this.#windows.get(key);
+    const window = last && now - last.since < this.#period ? last : { since: now, calls: 0 };
+    window.calls += 1;
+    this.#windows.set(key, window);
+    return { success: window.calls <= this.#limit };
+  }
+}
+
+function unavailable({ name, type, why }) {
+  const message = `Binding ${name} (${type}) is not available on the embedded platform: ${why}.`;
+  const refuse = () => {
+    throw new Error(message);
+  };
+  return new Proxy(
+    {},
+    { get: (_target, key) => (typeof key === "symbol" || key === "then" || key === "toJSON" ? undefined : refuse()) },
+  );
+}

@@ -1,0 +1,251 @@
+// The embedded platform's data plane: one static Worker in front of every script, loaded on demand.
+//
+//   default      a request from outside: which ordinary Worker answers this address
+//   Dispatch     a dispatch namespace binding: a user Worker by name
+//   Service      a service binding: an ordinary Worker, or one of its named entrypoints
+//   Outbound     everything a script's own fetch() and connect() reach
+//   Storage      KV and D1, kept by the control plane
+//   Assets, Tail what their names say
+//   Admin        loopback only: invalidation, statistics, a sign of life
+import { WorkerEntrypoint } from "cloudflare:workers";
+import { serveAsset } from "./assets.mjs";
+import { leaveByTcp, leavePlatform } from "./egress.mjs";
+import { publicHost, workerFor } from "./hosts.mjs";
+import { StartError, agreedParameters, find, invalidate, nextId, run, statistics } from "./loading.mjs";
+
+const HOST_HEADER = "x-reconciler-host"; // lets a client choose the host that the Worker sees
+const ORDINARY = ""; // the namespace of ordinary Workers
+let edge = null; // routes, domains and settings, until the account changes
+
+export default {
+  async fetch(request, env, ctx) {
+    edge ??= await readEdge(env);
+    const { url, rewritten } = address(request, edge.suffix);
+    const name = answering(url, edge);
+    if (!name) return plain(404, nothingAt(url, edge));
+    const script = await find(env, ORDINARY, name);
+    if (!script) return plain(404, `There is no Worker named ${name}, which should answer ${url.host}. Deploy it first.`);
+
+    const cf = { ...request.cf, colo: "LOC", country: "XX", httpProtocol: "HTTP/1.1" };
+    const forwarded = rewritten ? new Request(url, request) : new Request(request);
+    forwarded.headers.delete(HOST_HEADER);
+    if (rewritten) forwarded.headers.set("host", url.host);
+    forwarded.headers.set("cf-connecting-ip", (request.cf?.clientIp ?? "127.0.0.1:0").replace(/:\d+$/, ""));
+    try {
+      const response = await answer(env, ctx, script, { outbound: null, cf }, forwarded);
+      return rewritten ? withLocalLocation(response, url, request) : response;
+    } catch (error) {
+      return plain(500, `Worker ${name} threw an exception (Cloudflare would answer error 1101).\n\n${told(error)}`);
+    }
+  },
+};
+
+export class Dispatch extends WorkerEntrypoint {
+  async fetch(request) {
+    const { rcn: target, cf } = request.cf;
+    const script = await this.#script(target);
+    return answer(this.env, this.ctx, script, { ...this.#terms(script, target), cf: script.trusted ? cf : undefined }, request);
+  }
+
+  async callMethod(method, values, target) {
+    const script = await this.#script(target);
+    return callMethod(this.env, this.ctx, script, this.#terms(script, target), method, values);
+  }
+
+  async #script(target) {
+    const script = await find(this.env, this.ctx.props.namespace, target.name);
+    if (!script) throw new Error("Worker not found.");
+    return script;
+  }
+
+  #terms(script, target) {
+    const { outbound } = this.ctx.props;
+    return { outbound, params: target.params, limits: lower(script.limits, target.limits) };
+  }
+}
+
+export class Service extends WorkerEntrypoint {
+  async fetch(request) {
+    const script = await this.#script();
+    return answer(this.env, this.ctx, script, { ...this.#terms(script), cf: request.cf }, request);
+  }
+
+  async callMethod(method, values) {
+    const script = await this.#script();
+    return callMethod(this.env, this.ctx, script, this.#terms(script), method, values);
+  }
+
+  async #script() {
+    const { namespace, service } = this.ctx.props;
+    const script = await find(this.env, namespace, service);
+    if (!script) throw new Error(`Service binding: there is no Worker named "${service}".`);
+    return script;
+  }
+
+  #terms(script) {
+    const { entrypoint, props } = this.ctx.props;
+    return { outbound: null, entrypoint, props, limits: script.limits };
+  }
+}
+
+export class Outbound extends WorkerEntrypoint {
+  async fetch(request) {
+    const { namespace, name, outbound, key, secret } = this.ctx.props;
+    const rcn = request.cf?.rcn;
+    if (!outbound) return leavePlatform(request, this.env, who(namespace, name));
+    // Without the hooks' proof (a WebSocket constructor, say) the parameters are those of the requests now running.
+    const params = rcn?.key === secret ? rcn.params : agreedParameters(key);
+    if (params === undefined && outbound.parameters.length) {
+      return plain(502, `${who(namespace, name)}: it is not known which request this fetch belongs to.`);
+    }
+    const script = await find(this.env, ORDINARY, outbound.service);
+    if (!script) return plain(502, `There is no outbound Worker named ${outbound.service}. Deploy it first.`);
+    const terms = { outbound: null, entrypoint: outbound.entrypoint, params, asOutbound: true, limits: script.limits };
+    return answer(this.env, this.ctx, script, { ...terms, cf: rcn ? request.cf.cf : request.cf }, request);
+  }
+
+  async connect(socket) {
+    const { outbound, namespace, name } = this.ctx.props;
+    if (outbound) throw new Error(`${who(namespace, name)} has an outbound Worker, so it cannot use connect().`);
+    await leaveByTcp(socket, this.env, (network, target) => network.connect(target));
+  }
+}
+
+export class Storage extends WorkerEntrypoint {
+  async fetch(request) {
+    const { kind, id } = this.ctx.props;
+    const url = new URL(request.url);
+    const target = `http://control/${kind}/${encodeURIComponent(id)}${url.pathname}${url.search}`;
+    return this.env.CONTROL.fetch(target, { method: request.method, body: request.body });
+  }
+}
+
+export class Assets extends WorkerEntrypoint {
+  async fetch(request) {
+    const { namespace, name } = this.ctx.props;
+    const script = await find(this.env, namespace, name);
+    return (await serveAsset(request, script.assets, this.env)) ?? new Response("Not Found", { status: 404 });
+  }
+}
+
+export class Tail extends WorkerEntrypoint {
+  async tail(events) {
+    const { service, namespace, name } = this.ctx.props;
+    const script = await find(this.env, ORDINARY, service);
+    if (!script) return;
+    const items = JSON.parse(JSON.stringify(events)).map((item) => ({
+      ...item,
+      scriptName: name,
+      dispatchNamespace: namespace || undefined,
+    }));
+    const props = { id: nextId(), limits: script.limits };
+    await run(this.env, this.ctx, script, null, props, (entry) => entry.deliver(items));
+  }
+}
+
+export class Admin extends WorkerEntrypoint {
+  async fetch(request) {
+    if (request.headers.get("authorization") !== `Bearer ${this.env.ADMIN_TOKEN}`) return plain(403, "forbidden");
+    const { pathname } = new URL(request.url);
+    if (pathname === "/ping") return plain(200, "pong");
+    if (pathname === "/stats") return Response.json(statistics());
+    if (pathname !== "/invalidate" || request.method !== "POST") return plain(404, "not found");
+    const { namespace, name } = await request.json();
+    if (!namespace) edge = null; // an ordinary Worker has the namespace "", and addresses belong to those
+    invalidate(this.env, this.ctx, namespace ?? null, name ?? null);
+    return plain(200, "done");
+  }
+}
+
+async function readEdge(env) {
+  const reply = await env.CONTROL.fetch("http://control/edge");
+  return reply.json();
+}
+
+/** The address as the Worker shall see it. Plain localhost and 127.0.0.1 stay what they are. */
+function address(request, suffix) {
+  const url = new URL(request.url);
+  const asked = request.headers.get(HOST_HEADER);
+  const host = asked ?? publicHost(url.hostname, suffix);
+  if (host === url.hostname) return { url, rewritten: false };
+  url.host = host;
+  if (!host.includes(":")) url.port = "";
+  return { url, rewritten: true };
+}
+
+function answering(url, { routes, domains, workersDev, defaultWorker }) {
+  const found = workerFor(url, { routes, domains, workersDev });
+  return found === undefined ? defaultWorker : found;
+}
+
+function nothingAt(url, { routes, domains, workersDev }) {
+  const addresses = [...routes.map(({ pattern }) => pattern), ...Object.keys(domains), ...Object.keys(workersDev)];
+  const list = addresses.length ? `These are answered:\n  ${addresses.sort().join("\n  ")}` : "No Worker has an address yet.";
+  return `No Worker answers ${url.host}${url.pathname}.\n${list}`;
+}
+
+/** Let a script answer a request: its static files first where it says so, then its code. */
+async function answer(env, ctx, script, terms, request) {
+  if (script.problem) return plain(503, script.problem);
+  if (script.assets && !terms.entrypoint) {
+    const served = await serveBeforeCode(request, script, env);
+    if (served) return served;
+  }
+  const { outbound, cf, ...rest } = terms;
+  const props = { limits: script.limits, ...rest, id: nextId(), cf: cf !== undefined };
+  return run(env, ctx, script, outbound, props, (entry) => entry.fetch(request, { cf: cf ?? {} }));
+}
+
+async function serveBeforeCode(request, script, env) {
+  const { assets } = script;
+  if (script.syntax === "assets") return (await serveAsset(request, assets, env)) ?? plain(404, "Not Found");
+  const url = new URL(request.url);
+  if (assets.workerFirst === true) return null;
+  if (Array.isArray(assets.workerFirst) && runsFirst(assets.workerFirst, url.pathname)) return null;
+  return serveAsset(request, assets, env, { beforeCode: true });
+}
+
+function runsFirst(patterns, path) {
+  const hit = (pattern) => {
+    const expression = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&")).join(".*");
+    return new RegExp(`^${expression}$`).test(path);
+  };
+  const excluded = patterns.filter((pattern) => pattern.startsWith("!")).map((pattern) => pattern.slice(1));
+  return !excluded.some(hit) && patterns.some((pattern) => !pattern.startsWith("!") && hit(pattern));
+}
+
+async function callMethod(env, ctx, script, { outbound, ...terms }, method, values) {
+  if (script.problem) throw new Error(script.problem);
+  const props = { ...terms, id: nextId(), cf: false };
+  return run(env, ctx, script, outbound, props, (entry) => entry.callMethod(method, values));
+}
+
+/** For each limit the lower one of what was uploaded with the script and what the dispatcher gave. */
+function lower(uploaded = {}, given = {}) {
+  const least = (one, other) => (one === undefined ? other : other === undefined ? one : Math.min(one, other));
+  return {
+    cpuMs: least(uploaded.cpuMs, given?.cpuMs),
+    subRequests: least(uploaded.subRequests, given?.subRequests),
+  };
+}
+
+// A redirect to the host that we made up for the Worker leads back to the one that the browser knows.
+function withLocalLocation(response, url, request) {
+  const location = response.headers.get("location");
+  if (!location || !location.startsWith(`${url.origin}/`)) return response;
+  const changed = new Response(response.body, response);
+  changed.headers.set("location", new URL(request.url).origin + location.slice(url.origin.length));
+  return changed;
+}
+
+function told(error) {
+  return error instanceof StartError ? error.message : String(error.stack ?? error);
+}
+
+function who(namespace, name) {
+  return namespace ? `User Worker ${name} (namespace ${namespace})` : `Worker ${name}`;
+}
+
+function plain(status, text) {
+  return new Response(`${text}\n`, { status, headers: { "content-type": "text/plain;charset=utf-8" } });
+}
