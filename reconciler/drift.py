@@ -15,9 +15,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
-from reconciler.config import ExpectedDrift
 from reconciler.plan import Cause, Plan
 from reconciler.render import words
+from reconciler.repository import ExpectedDrift
 from reconciler.results import Finding, FindingKind
 
 _KINDS = {

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from reconciler import apply, kinds, transport
-from reconciler.config import Repository
 from reconciler.cost import cost as cost_of
 from reconciler.errors import Problem, ReconcilerError, Severity, UsageProblem
 from reconciler.explain import explain_worker
@@ -24,6 +23,7 @@ from reconciler.kinds.connection import Connection
 from reconciler.look import Seen, look
 from reconciler.model import State
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
+from reconciler.repository import Repository
 from reconciler.results import Result
 from reconciler.verify import verify
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from reconciler import cloudflare, config, git, transport
 from reconciler.cli.options import Options
-from reconciler.config import Repository
 from reconciler.errors import LocalError, Problem, UsageProblem
 from reconciler.kinds.connection import Connection
 from reconciler.ledger import Ledger
 from reconciler.model import Secret
+from reconciler.repository import Repository
 
 LOCAL_ACCOUNT = "0" * 32
 LOCAL_FOLDER = Path(".reconciler/local")

@@ -10,9 +10,9 @@ from reconciler import git
 from reconciler.cli import connecting
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
-from reconciler.config import Repository
 from reconciler.errors import Problem, UsageProblem
 from reconciler.plan import Plan
+from reconciler.repository import Repository
 from reconciler.run import NOBODY, Wishes
 
 

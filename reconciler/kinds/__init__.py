@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from reconciler.config import Repository
 from reconciler.kinds import custom_domain, dispatcher, namespace, outbound_worker, route, user_worker, workers_dev
 from reconciler.kinds.connection import Connection
 from reconciler.look import Interest, Seen
 from reconciler.model import Key, Resource, State, Worker
 from reconciler.plan import Action, Change
+from reconciler.repository import Repository
 
 
 class Kind(Protocol):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.cloudflare import Api
-from reconciler.config import Repository
 from reconciler.ledger import Entry, Ledger
+from reconciler.repository import Repository
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.config import Repository
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.kinds import edge
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Resource, Worker
 from reconciler.plan import Change
+from reconciler.repository import Repository
 
 NAME = "custom_domain"
 
@@ -18,12 +18,13 @@ NAME = "custom_domain"
 def desired(repository: Repository) -> Iterator[Resource]:
     settings = repository.platform.dispatcher
     for hostname in settings.custom_domains if settings else ():
-        yield edge.wanted(repository, NAME, hostname, settings.where if settings else None)
+        yield edge.wanted(repository, NAME, hostname.name, hostname.where)
 
 
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     settings = connection.repository.platform.dispatcher
-    return edge.live(seen.domains, seen, connection, NAME, frozenset(settings.custom_domains if settings else ()))
+    names = frozenset(one.name for one in settings.custom_domains) if settings else frozenset()
+    return edge.live(seen.domains, seen, connection, NAME, names)
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:

@@ -8,13 +8,13 @@ from importlib import resources
 from typing import Any
 
 from reconciler import config, routing
-from reconciler.config import Dispatcher, Repository
 from reconciler.errors import ConfigError
 from reconciler.kinds import namespace, outbound_worker, routing_kv, uploads, user_worker
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Module, Resource, Worker, owner_in
 from reconciler.plan import Change
+from reconciler.repository import Dispatcher, Repository
 
 NAME = "dispatcher"
 ROLE = "dispatcher"  # a tag, beside the owner's: see outbound_worker.ROLE
@@ -30,7 +30,7 @@ def desired(repository: Repository) -> Iterator[Resource]:
         return
     needs = {namespace.key(repository)}
     needs |= {Key(outbound_worker.NAME, name) for name in _outbounds(repository)}
-    needs |= {Key(user_worker.NAME, script.name) for script in repository.scripts()}
+    needs |= {Key(user_worker.NAME, script.name) for script in routed(repository)}
     digest = _worker(repository, settings).digest
     owner = repository.platform.name
     yield Resource(Key(NAME, settings.name), digest=digest, owner=owner, needs=frozenset(needs), where=settings.where)
@@ -83,9 +83,30 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 def table_of(repository: Repository) -> routing.Table:
     """The routing table that the repository compiles to."""
-    return routing.compile_table(
-        config.dispatcher_settings(repository), config.routed_scripts(repository), _bindings(repository)
+    settings = repository.platform.dispatcher
+    assert settings is not None
+    shape = routing.DispatcherSettings(
+        repository.platform.name, settings.hostname, settings.path, settings.table, settings.pages
     )
+    return routing.compile_table(shape, list(routed(repository)), _bindings(repository))
+
+
+def routed(repository: Repository) -> Iterator[routing.RoutedScript]:
+    """Every script as the dispatcher needs to know it; under a scope, those of other customers as they are live."""
+    for script in repository.scripts():
+        if repository.elsewhere is None or script.customer in repository.scope:
+            yield routing.RoutedScript(
+                script.name,
+                script.customer,
+                script.tier,
+                suspended=repository.customers[script.customer].suspended,
+                cpu_ms=script.cpu_ms,
+                subrequests=script.subrequests,
+                outbound=script.outbound_worker,
+                hostnames=script.hostnames,
+                where=script.where,
+            )
+    yield from repository.elsewhere or ()
 
 
 def _everything_of_ours(seen: Seen, connection: Connection) -> frozenset[Key]:
@@ -100,19 +121,15 @@ def _worker(repository: Repository, settings: Dispatcher) -> Worker:
     too_large = routing.size_problem(table, settings.where)
     if too_large is not None:
         raise ConfigError([too_large])
-    own = config.read_dispatcher(repository) if settings.main else None
-    main = own.main if own else SHIM
-    modules = own.modules if own else (Module(SHIM, JAVASCRIPT, shipped(SHIM)),)
+    own = config.read_ordinary(repository, settings) if settings.main else None
     table_module = Module(routing.MODULE_NAME, JAVASCRIPT, table.module(), injected=True)
     return Worker(
-        main=main,
-        modules=(*modules, table_module),
-        settings=own.settings if own else {"compatibility_date": SHIM_COMPATIBILITY_DATE},
-        bindings=tuple(
-            sorted((*(own.bindings if own else ()), *_dispatch(repository)), key=lambda one: str(one["name"]))
-        ),
-        tags=(*(own.tags if own else ()), ROLE),
-        secrets=own.secrets if own else {},
+        main=own.main if own else SHIM,
+        modules=(*(own.modules if own else (Module(SHIM, JAVASCRIPT, shipped(SHIM)),)), table_module),
+        settings={"compatibility_date": SHIM_COMPATIBILITY_DATE, **settings.settings},
+        bindings=tuple(sorted((*settings.bindings, *_dispatch(repository)), key=lambda one: str(one["name"]))),
+        tags=(ROLE,),
+        secrets=settings.secrets,
     )
 
 

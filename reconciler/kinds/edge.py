@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.config import Repository
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds import dispatcher
 from reconciler.kinds.connection import Connection
 from reconciler.look import Route, Seen
 from reconciler.model import Key, Resource, digest, owner_in
+from reconciler.repository import Repository
 
 
 def wanted(repository: Repository, kind: str, name: str, where: Where | None) -> Resource:

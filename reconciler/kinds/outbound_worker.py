@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler import config
-from reconciler.config import Repository
 from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Resource, Worker
 from reconciler.plan import Change
+from reconciler.repository import Repository
 
 NAME = "outbound_worker"
 ROLE = "outbound-worker"  # a tag: tells our ordinary Workers apart once the repository no longer names them

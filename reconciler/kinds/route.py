@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.config import Repository
 from reconciler.kinds import edge
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Resource, Worker
 from reconciler.plan import Change
+from reconciler.repository import Repository
 
 NAME = "route"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler import config, wire
-from reconciler.config import Repository
 from reconciler.guards import USER_WORKER
 from reconciler.kinds import namespace, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import PROTECT_TAG, Key, Resource, Worker
 from reconciler.plan import Change
+from reconciler.repository import Repository
 
 NAME = USER_WORKER
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.config import Repository
 from reconciler.kinds import dispatcher
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Resource, Worker, digest
 from reconciler.plan import Change
+from reconciler.repository import Repository
 
 NAME = "workers_dev"
 
