@@ -123,6 +123,11 @@ class Store:
             row = db.execute(f"{_NAMESPACES} WHERE name = ?", (name,)).fetchone()
         return _namespace(row) if row else None
 
+    def has_namespace(self, name: str) -> bool:
+        """Cheaper than reading it: no scripts are counted."""
+        with self._database.read() as db:
+            return db.execute("SELECT 1 FROM namespaces WHERE name = ?", (name,)).fetchone() is not None
+
     def create_namespace(self, name: str) -> Namespace | None:
         """None when the name is taken."""
         with self._database.write() as db:
@@ -190,15 +195,16 @@ class Store:
     ) -> StoredScript:
         """Read, change and write one script in a single transaction; an exception from `change` leaves it as it was.
 
-        `change` gets what is stored, None for a new script. The store sets the revision, and for a new script the
-        immutable id; everything else is as `change` returns it.
+        `change` gets what is stored, None for a new script. The store sets the revision, for a new script the immutable
+        id, and a new version id where `change` leaves it empty; everything else is as `change` returns it.
         """
         with self._database.write() as db:
             old = _load(db, namespace, name)
             changed = change(old)
             serial = next_serial(db)
             identity = old.id if old else new_uuid("script", serial).replace("-", "")
-            new = replace(changed, namespace=namespace, name=name, id=identity, revision=serial)
+            version = changed.version_id or new_uuid("version", serial)
+            new = replace(changed, namespace=namespace, name=name, id=identity, revision=serial, version_id=version)
             _save(db, old, new)
         return new
 
@@ -223,6 +229,16 @@ class Store:
                     db.execute("DELETE FROM domains WHERE service = ?", (name,))
             next_serial(db)
         return deleted
+
+    def referrers(self, service: str) -> list[tuple[str, str]]:
+        """(namespace, name) of the scripts that call this ordinary Worker: as a service, or as outbound Worker."""
+        query = (
+            "SELECT DISTINCT namespace, name FROM scripts, json_each(scripts.metadata, '$.bindings') AS binding"
+            " WHERE (namespace, name) IS NOT ('', ?1) AND (json_extract(binding.value, '$.service') = ?1"
+            " OR json_extract(binding.value, '$.outbound.worker.service') = ?1) ORDER BY namespace, name"
+        )
+        with self._database.read() as db:
+            return db.execute(query, (service,)).fetchall()
 
     # Static assets
 
