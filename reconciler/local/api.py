@@ -19,7 +19,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from reconciler.local import api_account, api_assets, api_scripts, api_settings
+from reconciler.local import (
+    api_account,
+    api_assets,
+    api_d1,
+    api_edge,
+    api_scripts,
+    api_settings,
+    api_storage,
+    api_workers,
+)
 from reconciler.local.call import ACTIVE, Call, Check, Endpoint
 from reconciler.local.envelope import ApiFailure, failure, no_route, refuse
 from reconciler.local.faults import Faults, after_processing, before_processing
@@ -40,6 +49,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *api_scripts.ENDPOINTS,
     *api_settings.ENDPOINTS,
     *api_assets.ENDPOINTS,
+    *api_workers.ENDPOINTS,
+    *api_edge.ENDPOINTS,
+    *api_storage.ENDPOINTS,
+    *api_d1.ENDPOINTS,
 )
 
 

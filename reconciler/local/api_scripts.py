@@ -123,7 +123,7 @@ def put_script(call: Call, namespace: str, name: str) -> Response:
 def write_upload(call: Call, namespace: str, name: str) -> StoredScript:
     """Make the uploaded script the stored one."""
     asked = upload.read(call)
-    manifest = _asset_files(call, namespace, name, asked.metadata)
+    manifest = asset_files(call, namespace, name, asked.metadata)
     check_references(call, asked.bindings)
     check_code(call, namespace, name, asked.code)
 
@@ -233,6 +233,12 @@ def check_code(call: Call, namespace: str, name: str, code: upload.Code) -> None
         raise ApiFailure(400, [(10021, problem) for problem in problems])
 
 
+def asset_files(call: Call, namespace: str, name: str, given: Mapping[str, Any]) -> Mapping[str, AssetFile] | None:
+    """The manifest that the upload's token stands for; None for an upload without assets."""
+    token = (given.get("assets") or {}).get("jwt")
+    return None if token is None else completed_manifest(call, namespace, name, token)
+
+
 def _rows(call: Call, namespace: str, after: str, limit: int) -> Sequence[ScriptRow]:
     wanted = call.tag_filter()
     if not call.faults.lag:
@@ -250,11 +256,6 @@ def _missing(call: Call) -> int:
 
 def _deployed_from(call: Call) -> str:
     return "wrangler" if call.request.headers.get("user-agent", "").startswith("wrangler") else "api"
-
-
-def _asset_files(call: Call, namespace: str, name: str, given: Mapping[str, Any]) -> Mapping[str, AssetFile] | None:
-    token = (given.get("assets") or {}).get("jwt")
-    return None if token is None else completed_manifest(call, namespace, name, token)
 
 
 def _assets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from reconciler.local.database import Database, next_serial
@@ -31,8 +31,10 @@ class VersionStore:
         self._clock = clock
 
     def add(self, script: StoredScript, annotations: Mapping[str, str]) -> Version:
-        """Remember a Worker under its version id, with the next number."""
+        """Remember a Worker under its version id, with the next number; an empty id is replaced by a new one."""
         with self._database.write() as db:
+            if not script.version_id:
+                script = replace(script, version_id=new_uuid("version", next_serial(db)))
             newest = db.execute("SELECT coalesce(max(number), 0) FROM versions WHERE script = ?", (script.name,))
             number = newest.fetchone()[0] + 1
             version = Version(number, dict(annotations), script)
