@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import fcntl
+import ipaddress
 import os
 import random
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -213,6 +215,59 @@ class Polite(httpx.BaseTransport):
         if self._waiting is not None:
             self._waiting(seconds, why)
         self._sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply with its whole body; header names in lower case. Status 0 and a reason when there was no reply."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    reason: str = ""
+
+
+class OneHost:
+    """HTTP to one server and no other, for an API that is not Cloudflare's: what `headers` hold never leaves it.
+
+    Raises ValueError for an address that is neither https nor on this machine, or that leads to another server.
+    """
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], transport: httpx.BaseTransport) -> None:
+        self._base = httpx.URL(base_url.rstrip("/") + "/")
+        if self._base.scheme != "https" and not (self._base.scheme == "http" and _is_this_machine(self._base.host)):
+            raise ValueError("the address is neither https nor on this machine")
+        self._client = httpx.Client(
+            headers=dict(headers), transport=transport, timeout=60.0, follow_redirects=False, trust_env=False
+        )
+
+    @property
+    def path(self) -> str:
+        """The path of the base, with a "/" at its end."""
+        return self._base.path
+
+    def send(self, method: str, address: str, body: Any = None) -> Answer:
+        """One request. `address` is relative to the base, or absolute on the same server, as in a Link header."""
+        url = self._base.join(address)
+        if (url.scheme, url.host, url.port) != (self._base.scheme, self._base.host, self._base.port):
+            raise ValueError("the address leads to another server")
+        content = {} if body is None else {"json": body}
+        try:
+            response = self._client.send(self._client.build_request(method, url, **content))
+        except httpx.TransportError as error:
+            return Answer(0, {}, b"", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+        headers = {name.lower(): one for name, one in response.headers.items()}
+        return Answer(response.status_code, headers, response.content)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def in_process(app: Any) -> httpx.BaseTransport:

@@ -1,0 +1,111 @@
+"""A plan, and what an apply did, as the summary, the log and the outputs of a workflow step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import ConfigError, Problem, Where
+from reconciler.plan import Action, Plan
+from reconciler.render import markdown, plan_html, plan_markdown, plan_text, words
+from reconciler.render.style import plain
+from reconciler.results import Outcome
+
+_LOG_WIDTH = 120
+_SMALLEST = 20_000  # what the Markdown of a plan needs at the least
+_ROW_ROOM = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One line of an audit."""
+
+    action: str
+    what: str
+    customer: str
+    outcome: str
+    problem: str
+
+
+def plan_log(plan: Plan) -> str:
+    return plan_text.render(plan, plain(_LOG_WIDTH))
+
+
+def plan_page(plan: Plan) -> str:
+    return plan_html.render(plan)
+
+
+def plan_summary(plan: Plan, cap: int) -> str:
+    environment = f" for {markdown.code(plan.environment)}" if plan.environment else ""
+    digest = f"\n\nDigest: {markdown.code(plan.digest)}\n"
+    title = f"## Plan{environment}\n\n"
+    room = cap - markdown.length(title) - markdown.length(digest)
+    return title + plan_markdown.render(plan, max(_SMALLEST, room)) + digest
+
+
+def plan_outputs(plan: Plan, json_file: Path, html_file: Path | None) -> Mapping[str, str]:
+    """Counts, digests and paths; never a name, which a customer might have chosen."""
+    counts = {f"to-{action.value}": str(count) for action, count in plan.count.items()}
+    return {
+        "plan-digest": plan.digest,
+        "changes": str(len(plan.changes)),
+        **counts,
+        "withheld": str(len(plan.withheld)),
+        "blocked": str(len(plan.blocked)),
+        "plan-json": str(json_file),
+        **({"plan-html": str(html_file)} if html_file is not None else {}),
+    }
+
+
+def read_audit(text: str, file: str) -> tuple[Done, ...]:
+    """The lines of `apply --audit`. Raises ConfigError for one that is none."""
+    return tuple(_done(line, Where(file, number)) for number, line in enumerate(text.splitlines(), 1))
+
+
+def audit_summary(done: Sequence[Done], cap: int) -> str:
+    """What did not take first, then all of it as far as there is room."""
+    counts = ", ".join(f"{words.number(count)} {name}" for name, count in _counts(done).items() if count)
+    text = f"## Apply\n\n**{counts or 'nothing was changed'}**\n"
+    rows = [_row(one) for one in sorted(done, key=lambda one: one.outcome == Outcome.APPLIED)]
+    if rows:
+        text += "\n| | what | customer | outcome |\n|-|-|-|-|\n"
+    room = cap - len(text.encode("utf-8", "replace")) - _ROW_ROOM
+    for position, row in enumerate(rows):
+        room -= len(row.encode("utf-8", "replace")) + 1
+        if room < 0:
+            return f"{text}\n… and {words.number(len(rows) - position)} more; the audit file holds them all\n"
+        text += f"{row}\n"
+    return text
+
+
+def audit_outputs(done: Sequence[Done]) -> Mapping[str, str]:
+    return {name.replace(" ", "-"): str(count) for name, count in _counts(done).items()}
+
+
+def _counts(done: Iterable[Done]) -> dict[str, int]:
+    counted = dict.fromkeys(map(str, Outcome), 0)
+    for one in done:
+        counted[one.outcome] = counted.get(one.outcome, 0) + 1
+    return counted
+
+
+def _row(one: Done) -> str:
+    told = f"**{one.outcome}**" if one.outcome != Outcome.APPLIED else one.outcome
+    problem = f"<br>{markdown.cell(one.problem)}" if one.problem else ""
+    symbol = markdown.code(Action(one.action).symbol)
+    customer = markdown.name(one.customer) if one.customer else ""
+    return f"| {symbol} | {markdown.cell(one.what)} | {customer} | {told}{problem} |"
+
+
+def _done(line: str, where: Where) -> Done:
+    try:
+        row = json.loads(line)
+        problem = f"{row['problem']['what']}: {row['problem']['why']}".rstrip(": ") if row["problem"] else ""
+        what = f"{row['kind']}/{row['name']}"
+        return Done(Action(row["action"]).value, what, str(row["customer"]), Outcome(row["outcome"]).value, problem)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            [Problem("this line is not of an audit", where, why=str(error), fix="use the file of `apply --audit`")]
+        ) from None
