@@ -52,7 +52,7 @@ class Source:
     file: str
     text: str = field(repr=False)
     data: Any
-    _root: Node | None = field(repr=False)
+    root: Node | None = field(repr=False)
     _keys: dict[int, dict[str, tuple[Node, Node]]] = field(default_factory=dict, repr=False)
 
     def where(self, path: Path = ()) -> Where:
@@ -79,7 +79,7 @@ class Source:
 
     def excerpt(self, line: int) -> str:
         """A line of the file, with the values of secrets replaced."""
-        return excerpt(self.text, line, [self._span(node) for node in _secrets(self._root, ())])
+        return excerpt(self.text, line, [self._span(node) for node in _secrets(self.root, ())])
 
     def _find(self, path: Path) -> tuple[Node | None, Node | None]:
         key, value, _ = self._walk(path)
@@ -87,7 +87,7 @@ class Source:
 
     def _walk(self, path: Path) -> tuple[Node | None, Node | None, int]:
         key: Node | None = None
-        node = self._root
+        node = self.root
         for depth, part in enumerate(path):
             if isinstance(node, MappingNode) and str(part) in self._entries(node):
                 key, node = self._entries(node)[str(part)]
@@ -103,7 +103,7 @@ class Source:
         return self._keys[id(node)]
 
     def _of(self, node: Node | None) -> Where:
-        if node is None or node is self._root:
+        if node is None or node is self.root:
             return Where(self.file)
         line, column, end = self._span(node)
         return Where(self.file, line, column, max(1, end - column))

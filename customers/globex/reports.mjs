@@ -1,5 +1,5 @@
 import letterhead from "./letterhead.txt";
-import prices from "./prices.json";
+import { prices } from "./lib/prices.mjs";
 import { table } from "./lib/table.mjs";
 import { total } from "./lib/totals.mjs";
 

@@ -1,6 +1,6 @@
 import { json } from "./platform_module.mjs";
 
-// A script that lives near its limits: ?below=3000000 works for longer than its CPU time allows, and ?fetches=10
+// A script that lives near its limits: ?below=10000000 works for longer than its CPU time allows, and ?fetches=10
 // makes more subrequests than it may. As it is, it stays within both.
 export default {
   async fetch(request) {

@@ -1,0 +1,281 @@
+"""A customer's folder compiled: customer.yaml and its files become rows, whole Workers, or problems.
+
+Pure but for reading the folder: the same folder on the same terms gives the same result, so that it may be cached
+under the folder's git tree and the digest of the terms. Nothing here knows of other customers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler import layers, schema, scripts, settings, validation
+from reconciler.errors import ConfigError, Problem, Severity, Where
+from reconciler.files import CUSTOMER_FILE, Folder, path_problem
+from reconciler.model import Assets, SecretReference, Worker
+from reconciler.repository import Customer, Layer, Script, Terms
+from reconciler.routing import Hostname
+from reconciler.source import Source, parse
+
+MAX_ASSET_BYTES = 25 * 1024 * 1024
+MAX_ASSETS = 100_000
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_ASSET_CONFIG = ("html_handling", "not_found_handling", "run_worker_first")
+_ASSET_FILES = ("_headers", "_redirects")  # read by Cloudflare, not served
+_NOT_SERVED = (*_ASSET_FILES, ".assetsignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a folder came to. With an error among the problems the rows are incomplete."""
+
+    customer: Customer | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One script: its row, and the whole Worker."""
+
+    script: Script
+    worker: Worker
+
+
+def compile_folder(folder: Folder, terms: Terms) -> Compiled:
+    """The rows of a customer, with every problem of its folder."""
+    problems: list[Problem] = []
+    source = _source(folder, problems)
+    if source is None:
+        return Compiled(None, tuple(problems))
+    data: Mapping[str, Any] = source.data
+    rows = [built.script for built in _build(source, folder, terms, problems)]
+    identity = posixpath.basename(folder.path)
+    return Compiled(
+        Customer(
+            id=identity,
+            name=data.get("name", identity),
+            tier=data.get("tier", ""),
+            suspended=data.get("suspended", False),
+            folder=folder.path,
+            where=source.where(),
+            scripts=tuple(sorted(rows, key=lambda row: row.name)),
+        ),
+        tuple(problems),
+    )
+
+
+def read_worker(folder: Folder, terms: Terms, name: str) -> Worker:
+    """The whole Worker of a script, read again. Raises ConfigError when the files have become wrong meanwhile."""
+    problems: list[Problem] = []
+    source = _source(folder, problems)
+    built = list(_build(source, folder, terms, problems, name)) if source is not None else []
+    errors = [one for one in problems if one.severity is Severity.ERROR]
+    if errors or source is None or not built:
+        gone = Problem(f"script {name} is not there any more", folder.place(CUSTOMER_FILE), code="changed-meanwhile")
+        raise ConfigError(errors or [gone])
+    return built[0].worker
+
+
+def layers_of(source: Source, folder: Folder, terms: Terms, script: str = "") -> list[Layer]:
+    """The layers of a customer, or of one of its scripts, lowest first."""
+    tier = source.data.get("tier", "")
+    found = [*terms.defaults, *terms.tiers.get(tier, ())]
+    own = {key: one for key, one in source.data.items() if key not in ("scripts", "$schema") and key[:2] != "x-"}
+    found.append(Layer(f"customer {posixpath.basename(folder.path)}", own, source, ()))
+    if script:
+        found.append(Layer(f"script {script}", source.data["scripts"][script], source, ("scripts", script)))
+    return found
+
+
+def read_source(folder: Folder) -> Source:
+    """The customer's file, checked against its schema. Raises ConfigError."""
+    problems: list[Problem] = []
+    source = _source(folder, problems)
+    if source is None:
+        raise ConfigError(problems)
+    return source
+
+
+def _source(folder: Folder, problems: list[Problem]) -> Source | None:
+    file = f"{folder.path}/{CUSTOMER_FILE}"
+    try:
+        source = parse(file, folder.read(CUSTOMER_FILE))
+    except (OSError, ValueError) as error:
+        problems.append(Problem("the file cannot be read", Where(file), str(error), code="unreadable"))
+        return None
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return None
+    if validation.checker(schema.customer)(source.data):
+        return source
+    problems.extend(validation.explain(schema.customer(), source))
+    return None
+
+
+def _build(source: Source, folder: Folder, terms: Terms, problems: list[Problem], only: str = "") -> Iterator[Built]:
+    """Each script of the customer, or only one, adding to `problems` what is wrong."""
+    identity, data = posixpath.basename(folder.path), source.data
+    tier = data.get("tier", "")
+    problems += _customer_problems(identity, tier, source, terms)
+    shared = layers_of(source, folder, terms)
+    problems += settings.layer_problems(shared[-1], terms.outbound_workers, terms.today)
+    base = layers.resolve(layer.data for layer in shared)
+    for name, own in data["scripts"].items():
+        if only and name != only:
+            continue
+        placed = [*shared, Layer(f"script {name}", own, source, ("scripts", name))]
+        problems += settings.layer_problems(placed[-1], terms.outbound_workers, terms.today)
+        yield _script(name, identity, tier, layers.merge(base, own), _Places(placed), folder, terms, problems)
+
+
+def _script(
+    name: str,
+    identity: str,
+    tier: str,
+    resolved: Mapping[str, Any],
+    at: _Places,
+    folder: Folder,
+    terms: Terms,
+    problems: list[Problem],
+) -> Built:
+    code = scripts.Code(
+        resolved.get("main", ""), resolved.get("modules", ()), resolved.get("compatibility_flags", ()),
+        f"the folder of customer {identity}",
+    )  # fmt: skip
+    if not code.main and "assets" not in resolved:
+        why = "a script has code, static files, or both"
+        problems.append(Problem(f"script {name} has no main", at(), why, "add `main: index.mjs`", "missing-field"))
+    found = scripts.read(code, folder, terms.modules if code.main else (), at)
+    tags = settings.tags_of(resolved, identity, tier)
+    problems += (*found.problems, *settings.worker_problems(f"script {name}", resolved, at))
+    problems += settings.tag_problems(name, tags, at)
+    assets = _assets(resolved["assets"], folder, identity, at, problems) if "assets" in resolved else None
+    worker = Worker(
+        main=found.main if found.modules else "",
+        modules=found.modules,
+        settings=settings.settings_of(resolved),
+        bindings=settings.bindings_of(resolved, resolved.get("assets", {}).get("binding", "")),
+        tags=tags,
+        secrets=settings.secrets_of(resolved),
+        assets=assets,
+    )
+    limits = resolved.get("limits", {})
+    row = Script(
+        name=name,
+        customer=identity,
+        tier=tier,
+        where=at(),
+        digest=worker.digest,
+        tags=tags,
+        cpu_ms=_whole(limits.get("cpu_ms")),
+        subrequests=_whole(limits.get("subrequests")),
+        outbound_worker=resolved.get("outbound_worker", ""),
+        hostnames=tuple(Hostname(one, at("hostnames", n)) for n, one in enumerate(resolved.get("hostnames", ()))),
+        protect=resolved.get("protect", False),
+        previously=tuple(resolved.get("previously", ())),
+        secrets=_rows(worker.secrets),
+        has_assets=assets is not None,
+    )
+    return Built(row, worker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The place of each resolved value: in the highest layer that sets it."""
+
+    layers: list[Layer]
+
+    def __call__(self, *path: str | int) -> Where:
+        for layer in reversed(self.layers):
+            if path and layers.holds(layer.data, path):
+                return layer.source.where((*layer.path, *path))
+        own = self.layers[-1]
+        return own.source.where_key(own.path)
+
+
+def _customer_problems(identity: str, tier: str, source: Source, terms: Terms) -> Iterator[Problem]:
+    if not _ID.fullmatch(identity) or settings.reserved(identity):
+        why = (
+            "the folder's name is the customer's id: 1 to 48 small letters, digits and -, the first no -, and not rcn-"
+        )
+        yield Problem(
+            f'"{identity}" cannot be a customer\'s id', source.where(), why, "rename the folder", "customer-id"
+        )
+    if identity in terms.tiers:
+        why = "the customer's id and its tier are both tags of its scripts"
+        yield Problem(f"customer {identity} has the name of a tier", source.where(), why, "rename one", "customer-id")
+    if tier in terms.tiers or (not tier and not terms.tiers):
+        return
+    known = validation.listed(terms.tiers)
+    why = f"the tiers of platform.yaml are {known}" if known else "platform.yaml declares no tiers"
+    if not tier:
+        yield Problem(f"customer {identity} has no tier", source.where(), why, "add `tier:`", "missing-field")
+        return
+    nearest = validation.did_you_mean(tier, terms.tiers)
+    fix = f'write "{nearest}"' if nearest else "declare it under `tiers` in platform.yaml"
+    yield Problem(f'there is no tier "{tier}"', source.where(("tier",)), why, fix, "unknown-tier")
+
+
+def _assets(
+    config: Mapping[str, Any], folder: Folder, identity: str, at: _Places, problems: list[Problem]
+) -> Assets | None:
+    directory, where = config["directory"].rstrip("/"), at("assets", "directory")
+    wrong = path_problem(directory, where, f"the folder of customer {identity}")
+    if wrong:
+        problems.append(wrong)
+        return None
+    prefix = f"{directory}/"
+    names = [name for name in folder.files if name.startswith(prefix)]
+    if not names:
+        folders = {posixpath.dirname(name).split("/")[0] for name in folder.files} - {""}
+        problems.append(scripts.missing("assets directory", directory, where, folders, f"customer {identity}"))
+        return None
+    files: dict[str, tuple[str, int]] = {}
+    extra: dict[str, str] = {}
+    for name in names:
+        path = name.removeprefix(prefix)
+        try:
+            content = folder.read(name)
+        except (OSError, ValueError) as error:
+            problems.append(Problem(f'the asset "{name}" cannot be read', where, str(error), code="unreadable"))
+            continue
+        if path in _ASSET_FILES:
+            extra[path] = content.decode("utf-8", "replace")
+        elif path not in _NOT_SERVED:
+            problems += _asset_problems(name, content, where)
+            files[f"/{path}"] = (_asset_digest(identity, path, content), len(content))
+    if len(files) > MAX_ASSETS:
+        why = f"Cloudflare takes {MAX_ASSETS:,}"
+        problems.append(Problem(f"there are {len(files):,} assets", where, why, "name a smaller folder", "asset-count"))
+    served = {key: config[key] for key in _ASSET_CONFIG if key in config}
+    return Assets(files, f"{folder.path}/{directory}", {**served, **extra})
+
+
+def _asset_problems(name: str, content: bytes, where: Where) -> Iterator[Problem]:
+    if not name.isprintable():
+        why = "it holds characters that cannot be seen, or is not UTF-8"
+        yield Problem(f'the asset "{name}" cannot be used', where, why, "rename the file", "path")
+    if len(content) > MAX_ASSET_BYTES:
+        why = f"Cloudflare takes {MAX_ASSET_BYTES:,} bytes each"
+        what = f'the asset "{name}" has {len(content):,} bytes'
+        yield Problem(what, where, why, "serve it from R2", "asset-size")
+
+
+def _asset_digest(identity: str, path: str, content: bytes) -> str:
+    """Cloudflare shares assets by their hash over the whole namespace; the salt keeps customers apart."""
+    suffix = posixpath.splitext(path)[1]
+    return hashlib.sha256(f"{identity}\0{suffix}\0".encode() + content).hexdigest()[:32]
+
+
+def _whole(value: float | None) -> int | None:
+    """YAML's 10.0 is the whole number 10."""
+    return None if value is None else int(value)
+
+
+def _rows(secrets: Mapping[str, SecretReference]) -> tuple[tuple[str, SecretReference], ...]:
+    return tuple(sorted(secrets.items()))
