@@ -17,6 +17,7 @@ To add a command: one module here with a click command, and its line in COMMANDS
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from typing import NoReturn
