@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from reconciler.plan import Plan
-from reconciler.render import plan_json, plan_markdown, plan_text
+from reconciler.render import plan_html, plan_json, plan_markdown, plan_text
 from reconciler.render.results_text import result_line, results_summary
 from reconciler.render.style import Style
 
@@ -17,6 +17,7 @@ FORMATS: Mapping[str, Callable[[Plan, Style], str]] = {
     "text": plan_text.render,
     "json": lambda plan, _: plan_json.render(plan),
     "markdown": lambda plan, _: plan_markdown.render(plan),
+    "html": lambda plan, _: plan_html.render(plan),
 }
 
 __all__ = ["FORMATS", "result_line", "results_summary"]
