@@ -41,11 +41,13 @@ __all__ = [
     "Route",
     "Safety",
     "Script",
+    "dispatcher_settings",
     "load",
     "read_asset",
     "read_ordinary",
     "read_outbound",
     "read_worker",
+    "routed_scripts",
 ]
 
 CUSTOMERS = "customers"
@@ -101,7 +103,8 @@ def read_asset(repository: Repository, assets: Assets, path: str) -> bytes:
         raise ConfigError([Problem("the file cannot be read", Where(file), str(error), code="unreadable")]) from None
 
 
-def _settings(platform: Platform) -> routing.DispatcherSettings:
+def dispatcher_settings(platform: Platform) -> routing.DispatcherSettings:
+    """The dispatcher as the routing table needs to know it."""
     own = platform.dispatcher
     if own is None:
         return routing.DispatcherSettings(platform.name)
@@ -110,7 +113,8 @@ def _settings(platform: Platform) -> routing.DispatcherSettings:
     )
 
 
-def _routed(customers: Iterable[Customer]) -> Iterator[routing.RoutedScript]:
+def routed_scripts(customers: Iterable[Customer]) -> Iterator[routing.RoutedScript]:
+    """Every script as the routing table needs to know it."""
     for customer in customers:
         for one in customer.scripts:
             yield routing.RoutedScript(
@@ -144,9 +148,9 @@ def _across(platform: Platform, customers: list[Customer]) -> Iterator[Problem]:
     yield from _previous(names)
     yield from _tags(names, {one.id for one in customers}, set(platform.tiers))
     unique = list(names.values())
-    kept = [one for one in _routed(customers) if names[one.name].where == one.where] if unique else []
+    kept = [one for one in routed_scripts(customers) if names[one.name].where == one.where] if unique else []
     bindings = routing.outbound_bindings({one.name: one.parameters for one in platform.outbound_workers.values()})
-    yield from routing.check(_settings(platform), kept, bindings)
+    yield from routing.check(dispatcher_settings(platform), kept, bindings)
 
 
 def _place(script: Script) -> tuple[str, int, int]:

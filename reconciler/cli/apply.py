@@ -98,10 +98,8 @@ def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes
     from reconciler import render, run
 
     asking = not yes and bool(changes) and sys.stdin.isatty() and sys.stderr.isatty()
-    if asking:
-        terminal.data(render.FORMATS["text"](run.explained(outlook), terminal.style))
-    else:
-        terminal.data(render.FORMATS["text"](run.explained(outlook, 0), terminal.style))
+    shown = run.explained(outlook) if asking else outlook.plan  # reading back for diffs is for someone who reads them
+    terminal.data(render.FORMATS["text"](shown, terminal.style))
     if not changes or yes:
         return None
     if not asking:

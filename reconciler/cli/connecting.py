@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler import cloudflare, config, git, transport
 from reconciler.cli.options import Options
@@ -16,6 +16,9 @@ from reconciler.kinds.connection import Connection
 from reconciler.ledger import Ledger
 from reconciler.model import Secret
 from reconciler.repository import Repository
+
+if TYPE_CHECKING:
+    from reconciler.local.store import Store
 
 LOCAL_ACCOUNT = "0" * 32
 LOCAL_FOLDER = Path(".reconciler/local")
@@ -82,11 +85,12 @@ def requests_per_window(options: Options) -> int:
 
 @contextmanager
 def _local(options: Options, repository: Repository) -> Iterator[Connection]:
-    from reconciler.local.api import create_app  # werkzeug is in the extra `local`
+    from reconciler.local.api import LOCAL_TOKEN, create_app  # werkzeug is in the extra `local`
     from reconciler.local.store import Store
 
     store = Store(repository_root(options.folder) / LOCAL_FOLDER)
-    app = create_app(store, token=LOCAL_TOKEN)
+    declare_zones(store, repository)
+    app = create_app(store)
     through = transport.Polite(transport.in_process(app), transport.Unlimited())
     account = repository.platform.account_id or LOCAL_ACCOUNT
     api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, through)
@@ -97,7 +101,16 @@ def _local(options: Options, repository: Repository) -> Iterator[Connection]:
     yield Connection(repository, api, ledger, variables(options))
 
 
-LOCAL_TOKEN = "local"  # noqa: S105 - opens nothing but the files that the same user can read anyway
+def declare_zones(store: Store, repository: Repository) -> None:
+    """The embedded account has the zones that the repository names: there is no one to buy a domain from."""
+    settings = repository.platform.dispatcher
+    if settings is None:
+        return
+    for route in settings.routes:
+        store.edge.ensure_zone(route.zone)
+    for domain in settings.custom_domains:
+        if store.edge.zone_of(domain.name) is None:
+            store.edge.ensure_zone(".".join(domain.name.split(".")[-2:]))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def doctor(options: Options) -> int:
     from reconciler import doctor as looks
     from reconciler.cli import connecting
     from reconciler.errors import ReconcilerError
-    from reconciler.local.runtime import find_workerd
+    from reconciler.local.runtime_binary import find_workerd
 
     terminal = options.terminal
 

@@ -38,10 +38,8 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
         plan = run.explained(outlook, diff_limit)
     terminal.finish()
     found = drifting.findings(plan, repository.platform.expected_drift, asked.today)
-    text = {
-        "text": lambda: render_findings.text(found, terminal.style),
-        "json": lambda: render_findings.to_json(found),
-        "markdown": lambda: render_findings.as_markdown(found),
-    }[form]
-    terminal.data(text())
+    if form == "text":
+        terminal.data(render_findings.text(found, terminal.style))
+    else:
+        terminal.data({"json": render_findings.to_json, "markdown": render_findings.as_markdown}[form](found))
     return 4 if any(one.kind in (FindingKind.DRIFTED, FindingKind.MISSING) for one in found) else 0

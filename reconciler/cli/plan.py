@@ -12,7 +12,7 @@ from reconciler.cli.options import Options, common
 FORMATS = ("text", "json", "markdown", "html")
 
 
-class Amount(click.ParamType):
+class Amount(click.ParamType[int | None]):
     """A number, or `all` (which is None)."""
 
     name = "amount"
@@ -30,6 +30,9 @@ def scoped(command: Any) -> Any:
     for option in (
         click.option(
             "--allow-deletes", type=click.IntRange(0), default=0, metavar="N", help="Let this run delete up to N."
+        ),
+        click.option(
+            "--verify", type=Amount(), default=0, metavar="N|all", help="Read back N, the least recently read first."
         ),
         click.option("--adopt", multiple=True, metavar="NAME", help="Take over a foreign script of this name."),
         click.option(

@@ -83,30 +83,15 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 def table_of(repository: Repository) -> routing.Table:
     """The routing table that the repository compiles to."""
-    settings = repository.platform.dispatcher
-    assert settings is not None
-    shape = routing.DispatcherSettings(
-        repository.platform.name, settings.hostname, settings.path, settings.table, settings.pages
-    )
-    return routing.compile_table(shape, list(routed(repository)), _bindings(repository))
+    return routing.compile_table(config.dispatcher_settings(repository.platform), routed(repository), _bindings(repository))
 
 
-def routed(repository: Repository) -> Iterator[routing.RoutedScript]:
+def routed(repository: Repository) -> list[routing.RoutedScript]:
     """Every script as the dispatcher needs to know it; under a scope, those of other customers as they are live."""
-    for script in repository.scripts():
-        if repository.elsewhere is None or script.customer in repository.scope:
-            yield routing.RoutedScript(
-                script.name,
-                script.customer,
-                script.tier,
-                suspended=repository.customers[script.customer].suspended,
-                cpu_ms=script.cpu_ms,
-                subrequests=script.subrequests,
-                outbound=script.outbound_worker,
-                hostnames=script.hostnames,
-                where=script.where,
-            )
-    yield from repository.elsewhere or ()
+    scripts = list(config.routed_scripts(repository.customers.values()))
+    if repository.elsewhere is None:
+        return scripts
+    return [*(one for one in scripts if one.customer in repository.scope), *repository.elsewhere]
 
 
 def _everything_of_ours(seen: Seen, connection: Connection) -> frozenset[Key]:
@@ -122,7 +107,7 @@ def _worker(repository: Repository, settings: Dispatcher) -> Worker:
     if too_large is not None:
         raise ConfigError([too_large])
     own = config.read_ordinary(repository, settings) if settings.main else None
-    table_module = Module(routing.MODULE_NAME, JAVASCRIPT, table.module(), injected=True)
+    table_module = Module(routing.MODULE_NAME, JAVASCRIPT, table.module())
     return Worker(
         main=own.main if own else SHIM,
         modules=(*(own.modules if own else (Module(SHIM, JAVASCRIPT, shipped(SHIM)),)), table_module),
