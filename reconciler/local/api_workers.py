@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from reconciler.local import script_replies, upload
-from reconciler.local.api_scripts import asset_files, check_code, draft
+from reconciler.local.api_scripts import asset_files, check_code, delete_script, draft
 from reconciler.local.call import Call, Endpoint
 from reconciler.local.envelope import refuse, success
 from reconciler.local.records import Deployment, ScriptRow, StoredScript, Version
@@ -172,6 +172,13 @@ def get_service(call: Call, name: str) -> Response:
     return success(result)
 
 
+def delete_service(call: Call, name: str) -> Response:
+    """The older way to delete a Worker, which wrangler takes."""
+    if call.store.row(ORDINARY, name) is None:
+        raise refuse(10090)
+    return delete_script(call, ORDINARY, name)
+
+
 def get_worker(call: Call, name: str) -> Response:
     """The newer view of a Worker, by name or id."""
     rows = call.store.rows(ORDINARY)
@@ -290,5 +297,6 @@ ENDPOINTS = (
     Endpoint("PUT", "/accounts/<account>/workers/subdomain", set_account_subdomain),
     Endpoint("DELETE", "/accounts/<account>/workers/subdomain", delete_account_subdomain),
     Endpoint("GET", "/accounts/<account>/workers/services/<name>", get_service),
+    Endpoint("DELETE", "/accounts/<account>/workers/services/<name>", delete_service),
     Endpoint("GET", "/accounts/<account>/workers/workers/<name>", get_worker),
 )
