@@ -1,0 +1,32 @@
+"""The files below .github/ that a platform's repository begins with: workflows, the set-up action, CODEOWNERS.
+
+Law (tests/github/test_templates.py): the workflows and the action of the reconciler's own repository are these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+
+SHARED = (
+    "actions/setup/action.yml",
+    "workflows/apply.yml",
+    "workflows/drift.yml",
+    "workflows/owners.yml",
+    "workflows/plan.yml",
+)
+_PLACE = ".github"
+
+
+def files(*, requirement: str, owner: str) -> Mapping[str, str]:
+    """Path to text. `requirement` is what pip installs ("reconciler==1.2.0"), `owner` who owns the platform ("@acme/
+    platform")."""
+    return {
+        f"{_PLACE}/CODEOWNERS": _read("CODEOWNERS").replace("{owner}", owner),
+        f"{_PLACE}/requirements.txt": _read("requirements.txt").replace("{requirement}", requirement),
+        **{f"{_PLACE}/{name}": _read(name) for name in SHARED},
+    }
+
+
+def _read(name: str) -> str:
+    return resources.files("reconciler").joinpath("templates", "github", *name.split("/")).read_text(encoding="utf-8")
