@@ -1,0 +1,98 @@
+"""`reconciler dev`: the platform on this machine."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from reconciler.cli.options import Options, common
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from reconciler.dev.loop import Loop
+
+# reconciler.local.faults.NAMED, which takes 60 ms to import; a test holds them together.
+FAULTS = (
+    "rate-limit", "server-error", "bad-gateway", "dropped", "dropped-after", "truncated", "invalid-json", "slow",
+    "listing-lag",
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Start, reconcile once, tell what came of it, and end.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Of the scripts.")
+@click.option("--api-port", type=click.IntRange(0, 65535), default=8788, show_default=True, help="Of API and pages.")
+@click.option("--reset", is_flag=True, help="Begin with an empty local account.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Reconcile on every save.")
+@click.option("--fault", type=click.Choice(FAULTS), default=None, help="Rehearse an API that misbehaves.")
+@click.option(
+    "--egress",
+    type=click.Choice(("block", "allow")),
+    default="block",
+    show_default=True,
+    help="Whether scripts may reach the internet.",
+)
+@common
+def dev(
+    options: Options,
+    once: bool,
+    port: int,
+    api_port: int,
+    reset: bool,
+    watch: bool,
+    fault: str | None,
+    egress: Literal["block", "allow"],
+) -> int:
+    """Run the platform on this machine and reconcile on every save.
+
+    Scripts run in the real runtime behind the real dispatcher; the Cloudflare API is emulated, and so is the account.
+    Needs no token. A dashboard is at the API's address.
+    """
+    began = time.time()
+    from reconciler.cli import connecting
+    from reconciler.dev.loop import Loop
+    from reconciler.dev.platform import Settings
+
+    root = connecting.repository_root(options.folder)
+    settings = Settings(
+        root=root,
+        environment=options.environment,
+        variables=connecting.variables(options),
+        folder=root / connecting.LOCAL_FOLDER,
+        ledger=root / connecting.LEDGER,
+        account=connecting.LOCAL_ACCOUNT,
+        port=port,
+        api_port=api_port,
+        reset=reset,
+        watch=watch,
+        fault=fault or "",
+        egress=egress,
+    )
+    loop = Loop(settings, options.terminal, verbose=options.verbose > 0)
+    with _ended_by_signals(loop):
+        return loop.run(once=once, began=began)
+
+
+@contextmanager
+def _ended_by_signals(loop: Loop) -> Iterator[None]:
+    """Ctrl-C once ends everything in order; twice ends it now."""
+    asked: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if asked:
+            signal.default_int_handler(number, frame)
+        asked.append(number)
+        loop.stop()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,239 @@
+"""The local account, its API, its data plane, and the rounds that keep it in step with the files.
+
+store ── API server and dashboard ─┐
+  └───── data plane (workerd) ─────┼── journal ── terminal, pages
+files ── rounds ───────────────────┘
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from reconciler import cloudflare, transport
+from reconciler.dev import urls
+from reconciler.dev.journal import Entry, Journal
+from reconciler.dev.rounds import Account, Round, Rounds
+from reconciler.errors import LocalError, Problem
+from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
+from reconciler.local.faults import Faults
+from reconciler.local.runtime import Runtime
+from reconciler.local.server import Server
+from reconciler.local.store import Store
+from reconciler.local.switches import Switches
+from reconciler.model import Secret
+from reconciler.results import Result
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from reconciler.local.runtime_events import Event
+
+PORT, API_PORT = 8787, 8788
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `reconciler dev` is asked for. Port 0 takes any that is free."""
+
+    root: Path
+    environment: str
+    variables: Mapping[str, str] = field(repr=False)  # the environment: secret values are in it
+    folder: Path  # of the local account
+    ledger: Path
+    account: str  # its id, where platform.yaml names none
+    port: int = PORT
+    api_port: int = API_PORT
+    reset: bool = False
+    watch: bool = True
+    fault: str = ""
+    egress: Literal["block", "allow"] = "block"
+
+
+def _nobody(_entry: Entry) -> None:
+    """Nobody listens."""
+
+
+class Platform:
+    """Everything that runs. A context manager: what it started is gone when it ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        *,
+        waiting: Callable[[float, str], None] | None = None,
+        happened: Callable[[Entry], None] = _nobody,
+    ) -> None:
+        self.settings, self.journal = settings, journal
+        self._waiting, self._happened = waiting, happened
+
+    def __enter__(self) -> Platform:
+        """Raises LocalError: no workerd, a port that is taken, another one that runs here."""
+        settings = self.settings
+        with ExitStack() as ends:
+            ends.enter_context(_alone(settings.folder.parent))
+            if settings.reset and settings.folder.exists():
+                shutil.rmtree(settings.folder)
+            self._store = Store(settings.folder)
+            ends.callback(self._store.close)
+            self._runtime = Runtime(
+                self._store, root=settings.root, port=settings.port, egress=settings.egress, on_event=self._on_event
+            )
+            self._starting = _Starting(self._runtime)
+            ends.callback(self._starting.end)
+            faults = Faults.named(settings.fault) if settings.fault else Faults()
+            api = create_app(self._store, faults=faults, switches=Switches(zones_on_demand=True))
+            self.server = ends.enter_context(Server(_Front(api, self._dashboard), port=settings.api_port))
+            ends.callback(self.journal.close)  # the streams of pages end before the server does
+            account = Account(self._connect, settings.account, settings.ledger)
+            self.rounds = Rounds(
+                settings.root, settings.environment, settings.variables, account, forgetful=settings.reset
+            )
+            ends.callback(self.rounds.close)
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.close()
+
+    def ready(self) -> None:
+        """Wait until the data plane answers. Raises LocalError when it cannot."""
+        self._starting.wait()
+
+    @property
+    def port(self) -> int:
+        """Of the data plane, once it is ready."""
+        self.ready()
+        return self._runtime.port
+
+    def addresses(self) -> list[urls.Address]:
+        """Every script's that the files name, by name."""
+        repository = self.rounds.repository
+        return list(urls.addresses(repository, self.port)) if repository else []
+
+    def reconcile(
+        self,
+        cause: str,
+        *,
+        told: Callable[[Result, int], None] | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Round:
+        """One round, which the journal tells of."""
+        done = self.rounds.run(cause, told=told, stopped=stopped)
+        self._point()
+        if not done.quiet:
+            self._add("round", {"round": done.number, "cause": done.cause, "problems": len(done.problems)})
+        return done
+
+    def _connect(self, account: str) -> cloudflare.Api:
+        polite = transport.Polite(transport.over_network(), transport.Unlimited(), waiting=self._waiting)
+        return cloudflare.connect(self.server.url + PREFIX, Secret(LOCAL_TOKEN), account, polite)
+
+    def _point(self) -> None:
+        """Let the dispatcher answer every address that no route covers, under the names that its pattern has."""
+        repository = self.rounds.repository
+        dispatcher = repository.platform.dispatcher if repository else None
+        if dispatcher is None:
+            return
+        wanted = {"default_worker": dispatcher.name, "local_suffix": urls.suffix(dispatcher.hostname)}
+        changed = {name: value for name, value in wanted.items() if self._store.value(name) != value}
+        for name, value in changed.items():
+            self._store.set_value(name, value)
+        if changed:
+            self.ready()
+            self._runtime.invalidate()
+
+    def _dashboard(self) -> WSGIApplication:
+        from reconciler.dev.dashboard import Site, dashboard  # templates take 60 ms to import
+
+        return dashboard(
+            Site(
+                rounds=self.rounds,
+                journal=self.journal,
+                reconcile=self.reconcile,
+                addresses=self.addresses,
+                port=lambda: self.port,
+                api_port=self.server.port,
+            )
+        )
+
+    def _on_event(self, event: Event) -> None:
+        what = event.as_json()
+        self._add(what.pop("kind"), what)
+
+    def _add(self, kind: str, what: Mapping[str, object]) -> None:
+        self._happened(self.journal.add(kind, what))
+
+
+class _Starting:
+    """A data plane that comes up beside other work: 70 ms that nobody waits for."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="start of workerd", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def end(self) -> None:
+        self._thread.join()
+        if self._error is None:
+            self._runtime.stop()
+
+    def _run(self) -> None:
+        try:
+            self._runtime.start()
+        except BaseException as error:  # raised again where it is waited for
+            self._error = error
+
+
+class _Front:
+    """The API under its prefix, and the pages everywhere else; they are made when someone first asks for one."""
+
+    def __init__(self, api: WSGIApplication, pages: Callable[[], WSGIApplication]) -> None:
+        self._api, self._make = api, pages
+        self._lock = threading.Lock()
+        self._pages: WSGIApplication | None = None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == PREFIX or path.startswith(f"{PREFIX}/"):
+            return self._api(environ, start_response)
+        with self._lock:
+            if self._pages is None:
+                self._pages = self._make()
+        return self._pages(environ, start_response)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One `reconciler dev` for each local account: two would answer each other's requests with half of the truth."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / "dev.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        problem = Problem(
+            "another `reconciler dev` runs for this repository",
+            why="both would write to the same local account",
+            fix="stop it, or work with it: `reconciler apply --local` reaches what it runs",
+            code="local-running",
+        )
+        raise LocalError([problem]) from None
+    try:
+        yield
+    finally:
+        os.close(lock)
