@@ -12,12 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCHEMA = 3
+_SCHEMA = 4
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (
     scope TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
     digest TEXT NOT NULL, etag TEXT NOT NULL, modified_on TEXT NOT NULL, verified_at TEXT NOT NULL,
-    secrets TEXT NOT NULL,
+    secrets TEXT NOT NULL, customer TEXT NOT NULL,
     PRIMARY KEY (scope, kind, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answer (
@@ -35,6 +35,7 @@ class Entry:
     modified_on: str
     verified_at: str = ""  # when its content was last read back and found right; ISO 8601 in UTC
     secrets: str = ""  # names and versions of the secrets that were sent, "API_KEY=2 TOKEN=1"; never a value
+    customer: str = ""  # whose it was; tags tell too, but not always apart from a customer's own
 
 
 class Ledger:
@@ -46,16 +47,27 @@ class Ledger:
 
     def entries(self, kind: str) -> Mapping[str, Entry]:
         rows = self._read(
-            "SELECT name, digest, etag, modified_on, verified_at, secrets FROM entry WHERE scope = ? AND kind = ?",
+            "SELECT name, digest, etag, modified_on, verified_at, secrets, customer FROM entry"
+            " WHERE scope = ? AND kind = ?",
             (self._scope, kind),
         )
         return {name: Entry(*rest) for name, *rest in rows if all(isinstance(one, str) for one in (name, *rest))}
 
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self._write(
-            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (self._scope, kind, name, one.digest, one.etag, one.modified_on, one.verified_at, one.secrets)
+                (
+                    self._scope,
+                    kind,
+                    name,
+                    one.digest,
+                    one.etag,
+                    one.modified_on,
+                    one.verified_at,
+                    one.secrets,
+                    one.customer,
+                )
                 for name, one in entries.items()
             ],
         )

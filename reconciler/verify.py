@@ -78,5 +78,7 @@ def _check(connection: Connection, want: Resource, have: Resource) -> Resource:
 
 
 def _entry(resource: Resource, known: Entry | None, stamp: str) -> Entry:
-    secrets = known.secrets if known is not None else ""
-    return Entry(resource.digest, resource.etag, resource.modified_on, stamp, secrets)
+    entry = known or Entry(resource.digest, resource.etag, resource.modified_on, customer=resource.customer)
+    return replace(
+        entry, digest=resource.digest, etag=resource.etag, modified_on=resource.modified_on, verified_at=stamp
+    )

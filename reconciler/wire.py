@@ -17,6 +17,19 @@ SECRET_KINDS = ("secret_text", "secret_key")
 _NOT_SETTINGS = frozenset({"bindings", "tags", "tag", "migrations", "exports", "exports_reconciliation", "usage_model"})
 
 
+# What Cloudflare fills in beside what was sent (recorded replies of ordinary Workers; the namespace's are alike).
+_FILLED_IN: Mapping[str, Any] = {
+    "observability": {
+        "enabled": False,
+        "head_sampling_rate": 1,
+        "redact_query_string": False,
+        "issues": {"enabled": False},
+        "logs": {"enabled": True, "head_sampling_rate": 1, "invocation_logs": True, "persist": True},
+        "traces": {"enabled": False, "head_sampling_rate": 1, "persist": True},
+    },
+}
+
+
 def metadata(worker: Worker, owner: str) -> dict[str, Any]:
     """The upload's metadata part: with the owner's mark and the digest, so that code and marks are never apart."""
     settings = {name: value for name, value in worker.settings.items() if value is not None}
@@ -62,26 +75,33 @@ def unmarked(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def _settings(live: Mapping[str, Any], like: Worker | None) -> dict[str, Any]:
-    """What is managed: the wanted settings, and others that are live and not at rest (null, false, empty)."""
+    """What is managed: the wanted settings, and others that are live and say something."""
     wanted = like.settings if like is not None else {}
     return {
-        name: _projected(value, wanted.get(name))
+        name: _without_filled_in(value, wanted.get(name), _FILLED_IN.get(name))
         for name, value in live.items()
-        if name not in _NOT_SETTINGS and (name in wanted or _says_something(value))
+        if name not in _NOT_SETTINGS and (name in wanted or _says_something(value, _FILLED_IN.get(name)))
     }
 
 
-def _projected(value: Any, wanted: Any) -> Any:
-    """A live value without the defaults that Cloudflare fills in beside what was sent."""
-    if isinstance(value, Mapping):
-        inner = wanted if isinstance(wanted, Mapping) else {}
-        return {
-            key: _projected(one, inner.get(key)) for key, one in value.items() if key in inner or _says_something(one)
-        }
-    return value
+def _without_filled_in(value: Any, wanted: Any, filled_in: Any) -> Any:
+    """A live value without what Cloudflare filled in beside what was sent."""
+    if not isinstance(value, Mapping):
+        return value
+    inner = wanted if isinstance(wanted, Mapping) else {}
+    defaults = filled_in if isinstance(filled_in, Mapping) else {}
+    return {
+        key: _without_filled_in(one, inner.get(key), defaults.get(key))
+        for key, one in value.items()
+        if key in inner or _says_something(one, defaults.get(key))
+    }
 
 
-def _says_something(value: Any) -> bool:
+def _says_something(value: Any, filled_in: Any) -> bool:
+    """Whether a value that nobody asked for is more than a default."""
     if isinstance(value, Mapping):
-        return any(_says_something(one) for one in value.values())
+        defaults = filled_in if isinstance(filled_in, Mapping) else {}
+        return any(_says_something(one, defaults.get(key)) for key, one in value.items())
+    if value == filled_in:
+        return False
     return value not in (None, False, "", 0) and value != []

@@ -83,7 +83,9 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 def table_of(repository: Repository) -> routing.Table:
     """The routing table that the repository compiles to."""
-    return routing.compile_table(config.dispatcher_settings(repository.platform), routed(repository), _bindings(repository))
+    return routing.compile_table(
+        config.dispatcher_settings(repository.platform), routed(repository), _bindings(repository)
+    )
 
 
 def routed(repository: Repository) -> list[routing.RoutedScript]:

@@ -46,7 +46,7 @@ def resource_of(
         altered=altered,
         claimed=not owner and entry is not None,
         verified=entry is not None,
-        note=_last_writer(row),
+        note=row.last_deployed_from,
     )
 
 
@@ -87,7 +87,13 @@ def put_worker(
     if secrets:
         api.put_secrets(namespace, name, secrets)
     # The secrets' call may have moved the time of change; the etag alone then stands for the upload.
-    entry = Entry(worker.digest, row.etag, "" if secrets else row.modified_on, secrets=_versions(worker.secrets))
+    entry = Entry(
+        worker.digest,
+        row.etag,
+        "" if secrets else row.modified_on,
+        secrets=_versions(worker.secrets),
+        customer=after.customer,
+    )
     connection.ledger.remember(after.key.kind, {name: entry})
 
 
@@ -161,10 +167,6 @@ def _written_by_others(row: Row, entry: Entry) -> bool:
     if row.etag and entry.etag and row.etag != entry.etag:
         return True
     return bool(row.modified_on and entry.modified_on and row.modified_on != entry.modified_on)
-
-
-def _last_writer(row: Row) -> str:
-    return " ".join(part for part in (row.modified_on, row.last_deployed_from) if part)
 
 
 def _refuse_dropped(resource: Resource, meant: list[str], got: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from reconciler import config, wire
 from reconciler.guards import USER_WORKER
@@ -35,9 +35,11 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     repository = connection.repository
     needs = frozenset({namespace.key(repository)})
     remembered = connection.remembered(NAME)
+    others = frozenset(repository.platform.tiers) | _own_tags(repository) | {PROTECT_TAG}
     for row in seen.scripts.rows:
-        customer = customer_in(row.tags or (), repository)
-        yield uploads.resource_of(row, Key(NAME, row.name), remembered.get(row.name), customer=customer, needs=needs)
+        entry = remembered.get(row.name)
+        customer = customer_in(row.tags or (), repository.customers, others, entry.customer if entry else "")
+        yield uploads.resource_of(row, Key(NAME, row.name), entry, customer=customer, needs=needs)
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:
@@ -57,14 +59,26 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
     return uploads.read_worker(connection, connection.namespace, resource, like)
 
 
-def customer_in(tags: tuple[str, ...], repository: Repository) -> str:
-    """Whose script this is, by its tags: a customer that the repository knows, else the one tag that is no tier.
+def customer_in(tags: tuple[str, ...], known: Container[str], others: Container[str], remembered: str = "") -> str:
+    """Whose script this is, by its tags.
 
-    "" where that is not certain; such a script is never deleted under a scope.
+    a customer that the repository knows                     that one
+    the one that our ledger remembers, if the tags have it   that one
+    the only tag that is no tier and no tag of the users'    that one
+    otherwise                                                "": never deleted under a scope
     """
-    plain = [tag for tag in wire.unmarked(tags) if tag != PROTECT_TAG]
-    known = [tag for tag in plain if tag in repository.customers]
-    if len(known) == 1:
-        return known[0]
-    others = [tag for tag in plain if tag not in repository.platform.tiers]
-    return others[0] if len(others) == 1 and not known else ""
+    plain = wire.unmarked(tags)
+    there = [tag for tag in plain if tag in known]
+    if len(there) == 1:
+        return there[0]
+    if remembered in plain:
+        return remembered
+    left = [tag for tag in plain if tag not in others]
+    return left[0] if len(left) == 1 and not there else ""
+
+
+def _own_tags(repository: Repository) -> frozenset[str]:
+    """The tags that users chose for their scripts, on top of customer and tier."""
+    return frozenset(
+        tag for script in repository.scripts() for tag in script.tags if tag not in (script.customer, script.tier)
+    )
