@@ -141,7 +141,7 @@ def patch_secrets(call: Call, namespace: str, name: str) -> Response:
     if not isinstance(asked, dict):
         raise refuse(10021, why="secrets must be an object")
     new = _set_secrets(call, namespace, name, asked)
-    return success(script_replies.secrets(new))
+    return success({one["name"]: one for one in script_replies.secrets(new)})
 
 
 def _with_settings(call: Call, old: StoredScript, asked: Mapping[str, Any]) -> StoredScript:

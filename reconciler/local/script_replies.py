@@ -50,12 +50,9 @@ def flat(row: ScriptRow) -> dict[str, Any]:
         "compatibility_flags": metadata.get("compatibility_flags", []),
         "logpush": metadata.get("logpush", False),
         "observability": observability(metadata.get("observability")),
-        "placement": metadata.get("placement") or {},
         "tail_consumers": metadata.get("tail_consumers"),
         "usage_model": metadata.get("usage_model", "standard"),
-        **({"cache_options": metadata["cache_options"]} if "cache_options" in metadata else {}),
-        **({"exports": metadata["exports"]} if "exports" in metadata else {}),
-        **({"migration_tag": metadata["migration_tag"]} if "migration_tag" in metadata else {}),
+        **{key: metadata[key] for key in ("cache_options", "exports", "migration_tag", "placement") if key in metadata},
     }
 
 
@@ -114,10 +111,9 @@ def settings(script: StoredScript) -> dict[str, Any]:
         "compatibility_flags": metadata.get("compatibility_flags", []),
         "limits": metadata.get("limits"),
         "usage_model": metadata.get("usage_model", "standard"),
-        "placement": metadata.get("placement") or {},
+        "placement": metadata.get("placement") or None,
         "cache_options": metadata.get("cache_options"),
-        **({"migration_tag": metadata["migration_tag"]} if "migration_tag" in metadata else {}),
-        **({"exports": metadata["exports"]} if "exports" in metadata else {}),
+        **{key: metadata[key] for key in ("exports", "migration_tag") if key in metadata},
         **script_settings(script),
     }
 
