@@ -217,7 +217,7 @@ class Runtime:
         return now - used > SPINNING_SHARE * (time.monotonic() - since)
 
     def _stop_the_spinning(self) -> None:
-        certain, scripts = self._transcript.accused()
+        certain, scripts = self._transcript.accused(self._control.suspects)
         why = f"it kept the runtime busy for more than {self._stall_seconds:g} s without a pause"
         for at in scripts:
             if certain:

@@ -61,7 +61,7 @@ class Control:
         self._default_worker = default_worker
         self._suffix = suffix
         self._stopped: dict[tuple[str, str], tuple[int, str]] = {}
-        self._suspects: set[tuple[str, str]] = set()
+        self.suspects: set[tuple[str, str]] = set()
         self._revisions: dict[tuple[str, str], int] = {}
 
     def stop(self, namespace: str, name: str, why: str) -> None:
@@ -72,7 +72,7 @@ class Control:
 
     def suspect(self, namespace: str, name: str) -> None:
         """From its next load on a script tells each time that it goes on running after a wait."""
-        self._suspects.add((namespace, name))
+        self.suspects.add((namespace, name))
 
     def script(self, ask: Ask) -> Reply:
         at = (ask.query["namespace"], ask.query["name"])
@@ -82,7 +82,7 @@ class Control:
         namespace = self._store.namespace(at[0]) if at[0] != ORDINARY else None
         trusted = namespace.trusted if namespace else at[0] == ORDINARY
         told = wire(found, trusted=trusted, newest_date=self._newest_date)
-        told["suspect"] = at in self._suspects
+        told["suspect"] = at in self.suspects
         revision, why = self._stopped.get(at, (None, None))
         if revision == found.revision:
             told["problem"] = why

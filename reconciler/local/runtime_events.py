@@ -3,7 +3,8 @@
 A line that begins with the mark is the platform's; the mark is random and no script can know it:
 
     S who                     modules begin to start          T who     they have started
-    B id who method url who   an invocation begins            M id      a suspect runs on after a wait
+    B id caller who method url customer   an invocation begins, called by another one (0: from outside)
+    M id                      a suspect runs on after a wait
     E id status ms cpu n      it ended: time, CPU time, subrequests
     L id who level text       console output, up to a line with a dot alone
     X id who json             an exception that the Worker did not catch
@@ -13,7 +14,7 @@ A line that begins with the mark is the platform's; the mark is random and no sc
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -87,15 +88,25 @@ class Trouble(Event):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An invocation that has not ended."""
+
+    at: At
+    caller: int  # the invocation that waits for it; 0 for a request from outside
+    method: str
+    url: str
+    customer: str
+
+
 class Transcript:
     """Reads lines, gives events, and remembers what runs. Not safe for several writers."""
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
-        self._running: dict[int, tuple[At, str, str, str]] = {}
+        self._running: dict[int, _Running] = {}
         self._starting: list[At] = []
         self._last: At | None = None  # who ran when the last line was written
-        self._last_id = 0
         self._log: list[str] = []
         self._reading: dict[str, Callable[[str], Event | None]] = {
             "S": self._starts,
@@ -118,14 +129,21 @@ class Transcript:
         word, _, rest = line[len(self._mark) :].partition(" ")
         return self._reading[word](rest)
 
-    def accused(self) -> tuple[bool, list[At]]:
-        """Who keeps the process busy, when nothing else happens: (is it certain, one or several scripts)."""
+    def accused(self, suspects: Collection[At]) -> tuple[bool, list[At]]:
+        """Who keeps the process busy, when nothing else happens: (is it certain, one or several scripts).
+
+        Whoever waits for another one's answer is not busy. Of several others only those that are suspects already
+        have told when they ran on, so that the one who did so last is known only if all of them are.
+        """
         if self._starting:
             return True, [self._starting[-1]]
-        if self._last and (self._last_id in self._running or not self._running):
+        callers = {one.caller for one in self._running.values()}
+        busy = sorted({one.at for identity, one in self._running.items() if identity not in callers})
+        if not busy and self._last:
+            return True, [self._last]  # work that goes on after the response
+        if len(busy) > 1 and self._last in busy and all(at in suspects for at in busy):
             return True, [self._last]
-        several = list(dict.fromkeys(at for at, *_rest in self._running.values()))
-        return len(several) == 1, several
+        return len(busy) == 1, busy
 
     def _starts(self, rest: str) -> None:
         self._starting.append(_at(rest))
@@ -135,34 +153,26 @@ class Transcript:
         if at in self._starting:
             self._starting.remove(at)
 
-    def failed_to_start(self) -> None:
-        """Forget starts that ended in an error: nobody writes a line for those."""
-        self._starting.clear()
-
     def _begins(self, rest: str) -> None:
-        identity, who, method, url, customer = rest.split(" ")
-        self._starting.clear()  # the thread got here, so no start is still busy
-        self._last_id = int(identity)
+        identity, caller, who, method, url, customer = rest.split(" ")
+        self._starting.clear()  # the thread got here, so that no start is still busy
         self._last = _at(who)
-        self._running[self._last_id] = (self._last, method, url, unquote(customer))
+        self._running[int(identity)] = _Running(self._last, int(caller), method, url, unquote(customer))
 
     def _goes_on(self, rest: str) -> None:
-        self._last_id = int(rest)
-        if running := self._running.get(self._last_id):
-            self._last = running[0]
+        if running := self._running.get(int(rest)):
+            self._last = running.at
 
     def _ends(self, rest: str) -> Event | None:
         identity, status, milliseconds, cpu, subrequests = rest.split(" ")
-        self._last_id = 0
-        running = self._running.pop(int(identity), None)
-        if running is None:
+        ended = self._running.pop(int(identity), None)
+        if ended is None:
             return None
-        (namespace, script), method, url, customer = running
-        self._last = (namespace, script)
+        self._last = ended.at
         measured = None if cpu == "-" else float(cpu)
         return Request(
-            namespace, script, int(identity), method, url, int(status), float(milliseconds), measured,
-            int(subrequests), customer,
+            *ended.at, int(identity), ended.method, ended.url, int(status), float(milliseconds), measured,
+            int(subrequests), ended.customer,
         )  # fmt: skip
 
     def _logs(self, rest: str) -> None:
@@ -183,14 +193,6 @@ class Transcript:
         identity, who, text = rest.split(" ", 2)
         told = json.loads(text)
         return Note(*_at(who), int(identity), told["kind"], told.get("value"))
-
-
-def events(lines: Iterator[str], transcript: Transcript) -> Iterator[Event]:
-    """The events of a stream of lines."""
-    for line in lines:
-        event = transcript.read(line)
-        if event is not None:
-            yield event
 
 
 def _at(who: str) -> At:

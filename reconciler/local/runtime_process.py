@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-# A child that outlives a killed parent would keep the port. The pipe ends with the parent, whatever ends it.
-_START = '(cat <&{pipe} >/dev/null; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" {pipe}<&-'
+# A child that outlives a killed parent would keep the port. Standard input ends with the parent, whatever ends it.
+# A shell gives a background job no standard input, so it goes by another number, which has to have one digit.
+_START = 'exec {n}<&0; (cat <&{n}; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" </dev/null {n}<&-'
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -17,28 +18,25 @@ class Process:
     """One run of workerd. Its output is read by the caller."""
 
     def __init__(self, binary: Path, config: Path, sockets: Mapping[str, socket.socket]) -> None:
-        reading, self._lifeline = os.pipe()
-        try:
-            options = [f"--socket-fd={name}={one.fileno()}" for name, one in sorted(sockets.items())]
-            self._child = subprocess.Popen(
-                ["/bin/sh", "-c", _START.format(pipe=reading), binary, "serve", "--experimental", *options, config],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=[reading, *(one.fileno() for one in sockets.values())],
-                cwd=config.parent,
-                env={"PATH": os.defpath},
-                start_new_session=True,  # Ctrl-C is for the parent, which then ends this in order
-                encoding="utf-8",
-                errors="replace",
-            )
-        except OSError:
-            os.close(self._lifeline)
-            raise
-        finally:
-            os.close(reading)
+        taken = [one.fileno() for one in sockets.values()]
+        script = _START.format(n=next(n for n in range(3, 10) if n not in taken))
+        options = [f"--socket-fd={name}={one.fileno()}" for name, one in sorted(sockets.items())]
+        self._child = subprocess.Popen(
+            ["/bin/sh", "-c", script, binary, "serve", "--experimental", *options, config],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=taken,
+            cwd=config.parent,
+            env={"PATH": os.defpath},
+            start_new_session=True,  # Ctrl-C is for the parent, which then ends this in order
+            encoding="utf-8",
+            errors="replace",
+        )
+        assert self._child.stdin is not None
         assert self._child.stdout is not None
         assert self._child.stderr is not None
+        self._lifeline = self._child.stdin
         self.output, self.errors = self._child.stdout, self._child.stderr
 
     @property
@@ -52,9 +50,7 @@ class Process:
     def kill(self) -> None:
         """End it at once and wait until it is gone. Its output can be read to the end."""
         self._child.kill()
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        self._lifeline.close()
         self._child.wait()
 
     def close(self) -> None:

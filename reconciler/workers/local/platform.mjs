@@ -60,19 +60,20 @@ export class Dispatch extends WorkerEntrypoint {
 
   #terms(script, target) {
     const { outbound } = this.ctx.props;
-    return { outbound, params: target.params, limits: lower(script.limits, target.limits) };
+    return { outbound, params: target.params, limits: lower(script.limits, target.limits), caller: target.caller };
   }
 }
 
 export class Service extends WorkerEntrypoint {
   async fetch(request) {
+    const { rcn, cf } = request.cf;
     const script = await this.#script();
-    return answer(this.env, this.ctx, script, { ...this.#terms(script), cf: request.cf }, request);
+    return answer(this.env, this.ctx, script, { ...this.#terms(script, rcn), cf }, request);
   }
 
-  async callMethod(method, values) {
+  async callMethod(method, values, along) {
     const script = await this.#script();
-    return callMethod(this.env, this.ctx, script, this.#terms(script), method, values);
+    return callMethod(this.env, this.ctx, script, this.#terms(script, along), method, values);
   }
 
   async #script() {
@@ -82,9 +83,9 @@ export class Service extends WorkerEntrypoint {
     return script;
   }
 
-  #terms(script) {
+  #terms(script, { caller }) {
     const { entrypoint, props } = this.ctx.props;
-    return { outbound: null, entrypoint, props, limits: script.limits };
+    return { outbound: null, entrypoint, props, limits: script.limits, caller };
   }
 }
 
@@ -100,7 +101,8 @@ export class Outbound extends WorkerEntrypoint {
     }
     const script = await find(this.env, ORDINARY, outbound.service);
     if (!script) return plain(502, `There is no outbound Worker named ${outbound.service}. Deploy it first.`);
-    const terms = { outbound: null, entrypoint: outbound.entrypoint, params, asOutbound: true, limits: script.limits };
+    const { entrypoint } = outbound;
+    const terms = { outbound: null, entrypoint, params, asOutbound: true, limits: script.limits, caller: rcn?.caller };
     return answer(this.env, this.ctx, script, { ...terms, cf: rcn ? request.cf.cf : request.cf }, request);
   }
 

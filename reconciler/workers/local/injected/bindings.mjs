@@ -15,7 +15,7 @@ const MAKERS = {
   ratelimit: (binding) => new RateLimit(binding),
   secret_key: ({ format, key, algorithm, extractable, usages }) =>
     crypto.subtle.importKey(format, format === "jwk" ? key : Uint8Array.fromBase64(key), algorithm, extractable, usages),
-  service: (_binding, stub) => withMethods((input, init) => outgoing(() => stub.fetch(input, init)), stub),
+  service: (_binding, stub) => callable(stub, {}),
   unavailable: (binding) => unavailable(binding),
 };
 
@@ -32,15 +32,18 @@ async function outgoing(call) {
 
 const caller = (stub) => (url, init) => outgoing(() => stub.fetch(url, init));
 
-/** Something with fetch(), whose every other method is called over RPC. */
-function withMethods(fetch, stub, extra = []) {
+/** Something with fetch(), whose every other method is called over RPC. `target` goes along, hidden in `cf`. */
+function callable(stub, target) {
+  const along = () => ({ ...target, caller: current()?.id });
+  const fetch = (input, init) =>
+    outgoing(() => stub.fetch(input, { ...init, cf: { rcn: along(), cf: init?.cf ?? input?.cf } }));
   return new Proxy(
     { fetch },
     {
-      get(target, name) {
-        if (name in target) return target[name];
+      get(own, name) {
+        if (name in own) return own[name];
         if (typeof name === "symbol" || name === "then") return undefined;
-        return (...values) => outgoing(() => stub.callMethod(name, values, ...extra));
+        return (...values) => outgoing(() => stub.callMethod(name, values, along()));
       },
     },
   );
@@ -58,10 +61,7 @@ class DispatchNamespace {
   /** At once and lazily, as Cloudflare's: whether there is such a script shows when it is called. */
   get(name, _args = {}, options = {}) {
     const target = { name: String(name), limits: options?.limits, params: this.#declared(options?.outbound) };
-    const stub = this.#stub;
-    const fetch = (input, init) =>
-      outgoing(() => stub.fetch(input, { ...init, cf: { rcn: target, cf: init?.cf ?? input?.cf } }));
-    return withMethods(fetch, stub, [target]);
+    return callable(this.#stub, target);
   }
 
   #declared(outbound) {

@@ -81,6 +81,8 @@ function userContext(real, props) {
     },
     passThroughOnException() {},
     props: props.props ?? {},
-    exports: real.exports,
+    get exports() {
+      return real.exports;
+    },
   };
 }

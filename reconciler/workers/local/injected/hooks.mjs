@@ -64,7 +64,7 @@ function hookFetch(key) {
       invocation.subrequest();
       const request = init instanceof Request ? new Request(input, init) : input;
       const options = init instanceof Request ? {} : init;
-      const cf = { rcn: { key, params: invocation.params }, cf: options?.cf ?? request?.cf };
+      const cf = { rcn: { key, params: invocation.params, caller: invocation.id }, cf: options?.cf ?? request?.cf };
       return invocation.waited(original.call(globalThis, request, { ...options, cf }));
     },
   );

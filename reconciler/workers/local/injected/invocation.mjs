@@ -49,8 +49,8 @@ export class Invocation {
     this.cpuMs = props.limits?.cpuMs;
     this.subRequests = props.limits?.subRequests;
     this.metered = this.cpuMs !== undefined || settings.suspect;
-    const customer = encodeURIComponent(props.params?.customer ?? "");
-    line("B", this.id, settings.who, request.method, encodeURI(request.url), customer);
+    const customer = props.params?.customer;
+    line("B", this.id, props.caller ?? 0, settings.who, request.method, request.url, customer ? encodeURIComponent(customer) : "");
   }
 
   /** Run the Worker's handler; report how it ended. */
