@@ -20,6 +20,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -97,7 +98,18 @@ def main() -> NoReturn:
         # The reader of our output went away (`| head`): that is its right, and no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception:
+        traceback.print_exc()
+        click.echo(f"\nThis is a bug in reconciler. Please report it with the lines above and: {_words()}", err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _words() -> str:
+    """What was run and by which version; no variable's value is in it."""
+    from importlib.metadata import version
+
+    return f"reconciler {version('reconciler')}, `reconciler {' '.join(sys.argv[1:2])}`"
 
 
 def _exists(name: str) -> bool:

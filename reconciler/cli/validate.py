@@ -17,6 +17,7 @@ def validate(options: Options, form: str) -> int:
     from reconciler.cli import connecting
     from reconciler.errors import ConfigError
     from reconciler.render import problems as render_problems
+    from reconciler.render import words
 
     terminal = options.terminal
     try:
@@ -28,5 +29,5 @@ def validate(options: Options, form: str) -> int:
         terminal.data(render_problems.FORMATS[form](problems, terminal.style))
     if code == 0:
         count = sum(1 for _ in repository.scripts())
-        terminal.say(f"valid: {len(repository.customers):,} customers, {count:,} scripts")
+        terminal.say(f"valid: {words.many(len(repository.customers), 'customer', 'customers')}, {words.many(count, 'script', 'scripts')}")
     return code

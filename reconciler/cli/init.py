@@ -1,0 +1,112 @@
+"""`reconciler init`: the first files of a repository, a customer, a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+
+@click.command(options_metavar="[OPTIONS]")
+@click.argument("words", nargs=-1, metavar="[DIR | customer ID | script NAME]")
+@click.option("--platform", "platform_name", metavar="ID", help="The platform's id; else the folder's name.")
+@click.option("--customer", metavar="ID", help="Whose script it is; else the only customer, or the folder you are in.")
+@click.option("-C", "folder", type=click.Path(path_type=Path), default=Path(), help="Look for the repository here.")
+def init(words: tuple[str, ...], platform_name: str | None, customer: str | None, folder: Path) -> int:
+    """Make a new platform repository in DIR, or add a customer or script to the one you are in.
+
+    \b
+    reconciler init                      a working platform in this folder
+    reconciler init my-platform          the same in a new folder
+    reconciler init customer globex      customers/globex/ with a first script
+    reconciler init script shop --customer globex
+    """
+    match words:
+        case ("customer", identity):
+            return _customer(folder, identity)
+        case ("script", name):
+            return _script(folder, name, customer)
+        case () | (_,):
+            return _platform(folder / (words[0] if words else ""), platform_name)
+    raise click.UsageError(f"init takes a folder, `customer ID` or `script NAME`, not {' '.join(words)!r}")
+
+
+def _platform(folder: Path, name: str | None) -> int:
+    from importlib.metadata import version
+
+    from reconciler import scaffold
+    from reconciler.github import templates
+
+    chosen = name or _identity(folder.resolve().name)
+    _refuse_bad_name(chosen, "platform", most=24)
+    workflows = templates.files(requirement=f"reconciler=={version('reconciler')}", owner=f"@{chosen}/platform")
+    _write(folder, {**scaffold.platform(chosen), **workflows})
+    click.echo(f"\nNext:{f' cd {folder} &&' if folder != Path() else ''} reconciler plan --local", err=True)
+    return 0
+
+
+def _customer(folder: Path, identity: str) -> int:
+    from reconciler import scaffold
+    from reconciler.cli import connecting
+
+    root = connecting.repository_root(folder)
+    _refuse_bad_name(identity, "customer")
+    _write(root, scaffold.customer(identity, {f"{identity}-hello": "hello.mjs"}))
+    click.echo("\nNext: reconciler plan --local", err=True)
+    return 0
+
+
+def _script(folder: Path, name: str, customer: str | None) -> int:
+    from reconciler import scaffold
+    from reconciler.cli import connecting, wishes
+
+    root = connecting.repository_root(folder)
+    _refuse_bad_name(name, "script")
+    file = _customer_file(root, folder, customer)
+    main = file.with_name(f"{name}.mjs")
+    if main.exists():
+        raise click.UsageError(f"{main.relative_to(root)} exists already; nothing was written")
+    _write(root, {str(main.relative_to(root)): scaffold.module()})
+    wishes.write(file, scaffold.with_script(wishes.read(file), name, main.name))
+    click.echo(f"{file.relative_to(root)}\n\nNext: reconciler plan --local", err=True)
+    return 0
+
+
+def _customer_file(root: Path, folder: Path, customer: str | None) -> Path:
+    """The customer.yaml that a new script goes into: the named one, the one we stand in, or the only one."""
+    here = folder.resolve() / "customer.yaml"
+    found = sorted((root / "customers").rglob("customer.yaml"))
+    if customer is not None:
+        found = [one for one in found if one.parent.name == customer]
+    elif here in found:
+        found = [here]
+    if len(found) != 1:
+        told = f'there is no customer "{customer}"' if customer else "say whose it is with --customer ID"
+        raise click.UsageError(f"{told}; nothing was written")
+    return found[0]
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """All or nothing: a file that exists is never overwritten."""
+    there = [path for path in files if (folder / path).exists()]
+    if there:
+        raise click.UsageError(f"{there[0]} exists already in {folder}; nothing was written")
+    for path, text in sorted(files.items()):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        click.echo(path, err=True)
+
+
+def _identity(text: str) -> str:
+    """A folder's name as an id."""
+    kept = "".join(one if one.isascii() and one.isalnum() else "-" for one in text.lower()).strip("-")
+    return kept[:24].strip("-") or "platform"
+
+
+def _refuse_bad_name(name: str, what: str, most: int = 48) -> None:
+    from reconciler import scaffold
+
+    if not scaffold.NAME.fullmatch(name) or len(name) > most:
+        raise click.UsageError(f'"{name}" cannot name a {what}: a-z, 0-9 and "-", at most {most}; nothing was written')

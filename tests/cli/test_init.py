@@ -1,0 +1,64 @@
+"""What `init` writes works as it is, and nothing that exists is overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from reconciler.cli import reconciler
+from reconciler.scaffold import with_script
+
+
+def run(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(reconciler, [words[0], *words[1:], "-C", str(folder)], standalone_mode=False)
+
+
+def test_an_empty_folder_becomes_a_platform_that_applies_and_rests(tmp_path: Path) -> None:
+    assert run(tmp_path, "init", "--platform", "shop").return_value == 0
+    assert run(tmp_path, "init", "customer", "globex").return_value == 0
+    assert run(tmp_path, "init", "script", "checkout", "--customer", "globex").return_value == 0
+    assert run(tmp_path, "validate").return_value == 0
+    applied = run(tmp_path, "apply", "--local", "--yes")
+    assert applied.return_value == 0, applied.output
+    assert run(tmp_path, "plan", "--local", "--exit-code").return_value == 0
+
+
+def test_a_new_repository_has_workflows_and_schemas(tmp_path: Path) -> None:
+    run(tmp_path, "init", "--platform", "shop")
+    assert (tmp_path / ".github/workflows/plan.yml").is_file()
+    assert (tmp_path / "schemas/customer.schema.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("init",), "exists already"),
+        (("init", "customer", "example"), "exists already"),
+        (("init", "customer", "Bad Name"), "cannot name a customer"),
+        (("init", "script", "x", "--customer", "nobody"), 'no customer "nobody"'),
+        (("init", "one", "two", "three"), "not 'one two three'"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    run(tmp_path, "init", "--platform", "shop")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    result = run(tmp_path, *words)
+    assert said in str(result.exception)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("name: A\ntier: b\n", "name: A\ntier: b\n\nscripts:\n  s:\n    main: s.mjs\n"),
+        ("scripts: {}\ntier: b\n", "scripts:\n  s:\n    main: s.mjs\ntier: b\n"),
+        (
+            "scripts: # mine\n    a:\n        main: a.mjs # first\n\ntier: b\n",
+            "scripts: # mine\n    a:\n        main: a.mjs # first\n    s:\n        main: s.mjs\n\ntier: b\n",
+        ),
+    ],
+)
+def test_a_script_is_added_without_touching_what_is_there(before: str, after: str) -> None:
+    assert with_script(before, "s", "s.mjs") == after
