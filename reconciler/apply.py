@@ -33,31 +33,32 @@ def apply(
 ) -> Iterator[Result]:
     """One result for each change. `do` raises ReconcilerError for a change that fails; anything else is a bug.
 
-    Once `stopped` says so, running calls end and the rest is reported as not started.
+    Once `stopped` says so, running calls end and the rest is reported as not started; what waits for a failed change
+    is skipped, stopped or not.
     """
+    workers = max(1, workers)
     by_key = {change.key: change for change in changes}
-    graph = _graph(changes)
+    waiting_for = _graph(changes)
     failed: dict[Key, Key] = {}  # what cannot be done, and the key to blame
+    unstarted: set[Key] = set()
     running: dict[Future[Result], Key] = {}
-    waiting_for = {key: set(predecessors) for key, predecessors in graph.items()}
-    sorter = graphlib.TopologicalSorter(graph)
+    sorter = graphlib.TopologicalSorter(waiting_for)
     sorter.prepare()
-    with ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="apply") as pool:
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="apply") as pool:
         ready = deque(sorter.get_ready())
         while ready or running:
             while ready and len(running) < workers:
                 key = ready.popleft()
-                blame = next((failed[one] for one in sorted(waiting_for[key]) if one in failed), None)
+                blame = min((failed[one] for one in waiting_for[key] if one in failed), default=None)
                 if blame is not None:
                     failed[key] = blame
                     if key != _ALL_PUTS:
                         yield _left(by_key[key], Outcome.SKIPPED, _because(blame))
-                elif key == _ALL_PUTS:
-                    pass
-                elif stopped():
-                    failed[key] = key
-                    yield _left(by_key[key], Outcome.NOT_STARTED, None)
-                else:
+                elif stopped() or waiting_for[key] & unstarted:
+                    unstarted.add(key)
+                    if key != _ALL_PUTS:
+                        yield _left(by_key[key], Outcome.NOT_STARTED, None)
+                elif key != _ALL_PUTS:
                     running[pool.submit(_attempt, by_key[key], do, clock)] = key
                     continue
                 sorter.done(key)

@@ -51,6 +51,8 @@ class Binding:
         hints = _hints(cls)
         fields = [one for one in dataclasses.fields(cls) if one.name != "name"]
         description = " ".join((cls.__doc__ or "").split())
+        if cls.refused:
+            return {"description": description, "properties": {"type": {"const": cls.kind}}}
         return {
             "description": description,
             "properties": {

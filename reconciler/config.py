@@ -61,13 +61,15 @@ def load(
     loaded = platform_file.load(root, environment, variables, day)
     problems = list(loaded.problems)
     customers: list[Customer] = []
-    if loaded.terms is not None:
-        found = files.customers(root, CUSTOMERS)
-        problems += found.problems
-        for folder in found.customers:
-            compiled = customer_file.compile_folder(folder, loaded.terms)
-            problems += compiled.problems
-            customers += [compiled.customer] if compiled.customer else []
+    found = files.customers(root, CUSTOMERS)
+    problems += found.problems
+    for folder in found.customers:
+        if loaded.terms is None:
+            problems += customer_file.source_problems(folder)
+            continue
+        compiled = customer_file.compile_folder(folder, loaded.terms)
+        problems += compiled.problems
+        customers += [compiled.customer] if compiled.customer else []
     if loaded.platform is not None:
         problems += _across(loaded.platform, customers)
     told = _told(root, problems)
@@ -210,7 +212,7 @@ class _Texts:
         self._lines: dict[str, source.Source | str] = {}
 
     def with_excerpt(self, problem: Problem) -> Problem:
-        if problem.where is None or problem.excerpt:
+        if problem.where is None or problem.excerpt or not problem.where.width:
             return problem
         where = problem.where
         if where.file not in self._lines:
@@ -229,4 +231,5 @@ class _Texts:
         try:
             return source.parse(file, content)
         except ConfigError:
-            return source.Source(file, content.decode("utf-8", "replace"), None, None)
+            text = "" if b"\0" in content else content.decode("utf-8", "replace").removeprefix("\ufeff")
+            return source.Source(file, text, None, None)

@@ -92,6 +92,13 @@ def layers_of(source: Source, folder: Folder, terms: Terms, script: str = "") ->
     return found
 
 
+def source_problems(folder: Folder) -> tuple[Problem, ...]:
+    """What is wrong with the customer's file alone, for when there are no terms to compile it on."""
+    problems: list[Problem] = []
+    _source(folder, problems)
+    return tuple(problems)
+
+
 def read_source(folder: Folder) -> Source:
     """The customer's file, checked against its schema. Raises ConfigError."""
     problems: list[Problem] = []
@@ -103,6 +110,8 @@ def read_source(folder: Folder) -> Source:
 
 def _source(folder: Folder, problems: list[Problem]) -> Source | None:
     file = f"{folder.path}/{CUSTOMER_FILE}"
+    if folder.is_refused(CUSTOMER_FILE):
+        return None
     try:
         source = parse(file, folder.read(CUSTOMER_FILE))
     except (OSError, ValueError) as error:
@@ -154,6 +163,7 @@ def _script(
     tags = settings.tags_of(resolved, identity, tier)
     problems += (*found.problems, *settings.worker_problems(f"script {name}", resolved, at))
     problems += settings.tag_problems(name, tags, at)
+    problems += settings.part_problems(resolved, {one.name for one in found.modules}, at)
     assets = _assets(resolved["assets"], folder, identity, at, problems) if "assets" in resolved else None
     worker = Worker(
         main=found.main if found.modules else "",

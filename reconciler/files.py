@@ -9,15 +9,16 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.errors import Problem, Where
+from reconciler.errors import Problem, Severity, Where
 
 CUSTOMER_FILE = "customer.yaml"
 MAX_FILE_BYTES = 64 * 1024 * 1024  # what Cloudflare takes for a whole script, uncompressed
 MAX_DEPTH = 32
 
+_ALIKE = frozenset({"customer.yaml", "customer.yml", "customers.yaml", "customers.yml", "customer.json"})
 _SKIPPED = frozenset({".git", "node_modules", ".wrangler", ".reconciler", ".DS_Store"})
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -29,6 +30,10 @@ class Folder:
     root: Path
     path: str  # relative to the repository, with "/"; "" for the repository itself
     files: tuple[str, ...]  # relative to the folder, sorted
+    refused: tuple[str, ...] = ()  # links and the like, which have their problem already
+
+    def is_refused(self, name: str) -> bool:
+        return any(name == one or name.startswith(f"{one}/") for one in self.refused)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises OSError or ValueError, whose text says why not, for what cannot be read."""
@@ -57,24 +62,17 @@ def customers(root: Path, top: str = "customers") -> Found:
 
     A customer's files are those below its folder, less those of customers further below.
     """
-    tree = _Tree(root)
-    if (root / top).is_symlink():
-        tree.problems.append(_linked(Where(top)))
-    elif (root / top).is_dir():
-        tree.walk(top, None, 0)
-    found = [Folder(root, path, tuple(sorted(files))) for path, files in sorted(tree.customers.items())]
+    tree = _Customers(root)
+    tree.start(top, None)
+    found = [owner.folder(root) for _, owner in sorted(tree.found.items())]
     return Found(tuple(found), tuple(tree.problems))
 
 
 def below(root: Path, top: str) -> tuple[Folder, tuple[Problem, ...]]:
     """The files below one folder of the repository, named from the repository."""
-    tree = _Tree(root)
-    files: list[str] = []
-    if (root / top).is_symlink():
-        tree.problems.append(_linked(Where(top)))
-    elif (root / top).is_dir():
-        tree.walk(top, (top, files), 0)
-    return Folder(root, "", tuple(sorted(f"{top}/{name}" for name in files))), tuple(tree.problems)
+    tree, owner = _Tree(root), _Owner("")
+    tree.start(top, owner)
+    return owner.folder(root), tuple(tree.problems)
 
 
 def read(path: Path) -> bytes:
@@ -83,13 +81,15 @@ def read(path: Path) -> bytes:
         number = os.open(path, os.O_RDONLY | _NOFOLLOW)
     except OSError as error:
         raise OSError(error.strerror or "it cannot be opened") from None
-    with open(number, "rb") as file:  # noqa: PTH123 - from a descriptor, which pathlib cannot
+    try:
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise ValueError(f"it has {status.st_size:,} bytes, and at most {MAX_FILE_BYTES:,} are read")
-        return file.read(MAX_FILE_BYTES + 1)
+        return b"".join(iter(lambda: os.read(number, 1 << 20), b""))
+    finally:
+        os.close(number)
 
 
 def read_below(root: Path, path: str) -> bytes:
@@ -126,35 +126,58 @@ def path_problem(path: str, where: Where, within: str) -> Problem | None:
     return Problem(f'the path "{path}" cannot be used', where, why, fix, "path")
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """A folder while its files are gathered."""
+
+    path: str
+    files: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def folder(self, root: Path) -> Folder:
+        return Folder(root, self.path, tuple(sorted(self.files)), tuple(self.refused))
+
+    def name(self, path: str) -> str:
+        return path[len(self.path) + 1 :] if self.path else path
+
+
 class _Tree:
+    """A walk over folders that follows nothing and opens nothing."""
+
     def __init__(self, root: Path) -> None:
-        self.customers: dict[str, list[str]] = {}
         self.problems: list[Problem] = []
         self._root = root
 
-    def walk(self, path: str, owner: tuple[str, list[str]] | None, depth: int) -> None:
-        """Sort the files below a folder to the nearest customer above them."""
+    def start(self, top: str, owner: _Owner | None) -> None:
+        if (self._root / top).is_symlink():
+            self._refuse(_linked(Where(top)), top, owner)
+        elif (self._root / top).is_dir():
+            self._walk(top, owner, 0)
+
+    def _walk(self, path: str, owner: _Owner | None, depth: int) -> None:
         if depth > MAX_DEPTH:
             why = f"nothing is read below {MAX_DEPTH} folders"
             self.problems.append(Problem("the folder is too deep", Where(path), why, code="path"))
             return
-        entries = self._entries(path)
-        names = {entry.name for entry in entries}
-        if owner is None or owner[0].startswith("customers"):
-            owner = self._owner(path, names, owner)
+        entries = [entry for entry in self._entries(path) if entry.name not in _SKIPPED]
+        owner = self._owner(path, entries, owner)
         for entry in entries:
             inner = f"{path}/{entry.name}"
-            if entry.name in _SKIPPED:
-                continue
             if entry.is_symlink():
-                self.problems.append(_linked(Where(inner)))
+                self._refuse(_linked(Where(inner)), inner, owner)
             elif entry.is_dir(follow_symlinks=False):
-                self.walk(inner, owner, depth + 1)
+                self._walk(inner, owner, depth + 1)
             elif not entry.is_file(follow_symlinks=False):
                 why = "devices, pipes and sockets are not read"
-                self.problems.append(Problem("this is not a file", Where(inner), why, "remove it", "path"))
+                self._refuse(Problem("this is not a file", Where(inner), why, "remove it", "path"), inner, owner)
             elif owner is not None:
-                owner[1].append(inner[len(owner[0]) + 1 :])
+                owner.files.append(owner.name(inner))
+        self._leave(path, entries, owner, depth)
+
+    def _refuse(self, problem: Problem, path: str, owner: _Owner | None) -> None:
+        self.problems.append(problem)
+        if owner is not None:
+            owner.refused.append(owner.name(path))
 
     def _entries(self, path: str) -> list[os.DirEntry[str]]:
         try:
@@ -165,17 +188,47 @@ class _Tree:
             self.problems.append(Problem("the folder cannot be read", Where(path), why, code="unreadable"))
             return []
 
-    def _owner(self, path: str, names: set[str], owner: tuple[str, list[str]] | None) -> tuple[str, list[str]] | None:
-        if CUSTOMER_FILE in names:
-            self.customers[path] = []
-            return path, self.customers[path]
-        for name in sorted(names):
-            if name.lower() in ("customer.yml", "customer.yaml", "customers.yaml", "customers.yml", "customer.json"):
-                where = Where(f"{path}/{name}")
-                why = f"a customer's file is called {CUSTOMER_FILE}, and without it its scripts would be deleted"
-                fix = f"rename it to {CUSTOMER_FILE}"
-                self.problems.append(Problem("this file is not read", where, why, fix, "customer-file"))
+    def _owner(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None) -> _Owner | None:
+        """Whose the files of a folder are."""
+        del path, entries
         return owner
+
+    def _leave(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None, depth: int) -> None:
+        """A folder was walked to its end."""
+
+
+class _Customers(_Tree):
+    """A walk that sorts files to the nearest customer above them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.found: dict[str, _Owner] = {}
+
+    def _owner(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None) -> _Owner | None:
+        if not any(entry.name == CUSTOMER_FILE for entry in entries):
+            return owner
+        self.found[path] = _Owner(path)
+        return self.found[path]
+
+    def _leave(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None, depth: int) -> None:
+        """Files of nobody: what was meant to be a customer would be deleted without a word."""
+        if path in self.found:
+            return
+        alike = [entry.name for entry in entries if entry.name.lower() in _ALIKE]
+        for name in alike:
+            why = f"a customer's file is called {CUSTOMER_FILE}, and without it its scripts would be deleted"
+            where = Where(f"{path}/{name}", width=0)
+            self.problems.append(
+                Problem("this file is not read", where, why, f"rename it to {CUSTOMER_FILE}", "customer-file")
+            )
+        holds = owner is None and depth > 0 and any(entry.is_file(follow_symlinks=False) for entry in entries)
+        if holds and not alike and not any(found.startswith(f"{path}/") for found in self.found):
+            why = f"there is no {CUSTOMER_FILE} in it, above it or below it"
+            fix = f"add a {CUSTOMER_FILE}, or move the files out of customers/"
+            where = Where(path, width=0)
+            self.problems.append(
+                Problem("this folder is no customer's", where, why, fix, "customer-file", Severity.WARNING)
+            )
 
 
 def _linked(where: Where) -> Problem:

@@ -45,20 +45,27 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Which of the asked-for deletes are carried out. `refused_renames` are old names that protection keeps."""
+    """Which of the asked-for deletes are not carried out, and why."""
 
     withheld: frozenset[Key]
     refusals: tuple[Problem, ...]
 
 
+def kept_names(deletes: Iterable[Resource], renamed: frozenset[Key], policy: Policy) -> frozenset[Key]:
+    """The old names that protection keeps: what would replace them is held back."""
+    return frozenset(one.key for one in deletes if one.key in renamed and _is_kept(one, policy))
+
+
 def judge(
     deletes: Sequence[Resource],
     renamed: frozenset[Key],
+    puts: frozenset[Key],
     desired: State,
     live: State,
     policy: Policy,
     *,
     problems: int,
+    blocked: int,
 ) -> Verdict:
     """Decide on every delete of a run.
 
@@ -68,10 +75,13 @@ def judge(
     the tree holds no user Worker          all                          approve each by name
     the run has problems                   all                          solve them
     a protected resource                   that one                     `protect: false`, or approve it
+    a put waits for a protected name       all                          the same
+    over the cap of the namespace          all but renames, approved    approve, or --allow-deletes N
     over a customer's cap                  that customer's              approve, or --allow-deletes N
-    over the cap of the namespace          all that count               approve, or --allow-deletes N
+    what stays needs it                    that one                     comes with the delete of what stays
 
-    Renames and approved names do not count towards a cap.
+    Renames and approved names do not count towards a cap. `puts`: the keys that this run creates or updates;
+    `blocked`: how many it should and cannot.
     """
     if not deletes:
         return Verdict(frozenset(), ())
@@ -79,31 +89,28 @@ def judge(
     stop = _no_proof(deletes, desired, live, policy, problems)
     if stop is not None:
         return Verdict(every, (stop,))
-    refusals: list[Problem] = []
-    withheld: set[Key] = set()
-    for one in deletes:
-        if one.protected and one.key.name not in policy.approved:
-            withheld.add(one.key)
-            refusals.append(_protected(one, one.key in renamed))
-    counted = [
-        one
-        for one in deletes
-        if one.key.kind == USER_WORKER
-        and one.key not in withheld
-        and one.key not in renamed
-        and one.key.name not in policy.approved
-    ]
-    for refusal, keys in _over_cap(counted, live, policy):
+    kept = [one for one in deletes if _is_kept(one, policy)]
+    refusals = [_protected(one, one.key in renamed) for one in kept]
+    withheld = {one.key for one in kept}
+    if blocked:
+        rest = [one for one in deletes if one.key not in withheld]
+        return Verdict(every, (*refusals, *([_blocked(rest, blocked)] if rest else [])))
+    free = [one for one in deletes if one.key in renamed or one.key.name in policy.approved]
+    limited = [one for one in deletes if one.key not in withheld and one not in free]
+    for refusal, keys in _over_cap(limited, live, policy):
         withheld |= keys
         refusals.append(refusal)
-    return Verdict(frozenset(withheld), tuple(refusals))
+    needed = _needed(every, withheld, puts, live)
+    if needed:
+        refusals.append(_still_needed([one for one in deletes if one.key in needed]))
+    return Verdict(frozenset(withheld | needed), tuple(refusals))
 
 
 def _no_proof(
     deletes: Sequence[Resource], desired: State, live: State, policy: Policy, problems: int
 ) -> Problem | None:
     """The reason for which this run may delete nothing at all."""
-    what = f"nothing is deleted in this run; {_amount(deletes)} would have been: {_named(deletes)}"
+    what = _nothing_is_deleted(deletes)
     if live.incomplete_because:
         return Problem(
             what,
@@ -112,55 +119,107 @@ def _no_proof(
             code="listing-incomplete",
         )
     empty = not any(key.kind == USER_WORKER for key in desired.resources)
-    if empty and any(one.key.name not in policy.approved for one in deletes if one.key.kind == USER_WORKER):
+    unapproved = [one for one in deletes if one.key.name not in policy.approved]
+    if empty and unapproved:
         return Problem(
             what,
             why="the repository declares no script at all, which is most often a wrong branch or folder",
-            fix=_approval(deletes),
+            fix=_approval(unapproved),
             code="tree-empty",
         )
     if problems:
+        names = (
+            "1 of the names that the repository wants is"
+            if problems == 1
+            else (f"{problems} of the names that the repository wants are")
+        )
         return Problem(
             what,
-            why=f"{problems} of the names that the repository wants are not ours, so the picture is not whole",
+            why=f"{names} not this run's to write, so the picture is not whole",
             fix="solve the problems above; the deletes then come with the next run",
             code="run-has-problems",
         )
     return None
 
 
-def _over_cap(counted: Sequence[Resource], live: State, policy: Policy) -> Iterable[tuple[Problem, frozenset[Key]]]:
-    if policy.allow_deletes >= len(counted):
-        return
+def _over_cap(limited: Sequence[Resource], live: State, policy: Policy) -> Iterable[tuple[Problem, frozenset[Key]]]:
+    counted = [one for one in limited if one.key.kind == USER_WORKER]
     ours = [one for one in live.resources.values() if one.key.kind == USER_WORKER and one.owner == policy.owner]
-    most = policy.caps.of(len(ours))
+    caps = policy.caps
+    if policy.allow_deletes:
+        most, rule = policy.allow_deletes, f"--allow-deletes {policy.allow_deletes} is the limit of this run"
+    else:
+        most = caps.of(len(ours))
+        rule = f"the limit is {caps.count} or {caps.percent} % of our live scripts, whichever is smaller"
     if len(counted) > most:
         yield (
             Problem(
                 f"this run would delete {_amount(counted)} of {len(ours)}; the limit is {most}: {_named(counted)}",
-                policy.caps.where,
-                why=f"the limit is {policy.caps.count} or {policy.caps.percent} % of our live scripts, whichever is "
-                "smaller; large deletions are most often a wrong branch or a half-made checkout",
+                caps.where,
+                why=f"{rule}; large deletions are most often a wrong branch or a half-made checkout, so that nothing "
+                "else goes either but what is renamed or approved",
                 fix=f"if it is meant, run with --allow-deletes {len(counted)}, or {_approval(counted)}",
                 code="too-many-deletes",
             ),
-            frozenset(one.key for one in counted),
+            frozenset(one.key for one in limited),
         )
+        return
+    if policy.allow_deletes:
         return
     for customer in sorted({one.customer for one in counted}):
         theirs = sum(one.customer == customer for one in ours)
         going = [one for one in counted if one.customer == customer]
-        if len(going) * 100 > theirs * policy.caps.customer_percent:
+        if len(going) * 100 > theirs * caps.customer_percent:
+            whose = f"customer {customer}'s {theirs} scripts" if customer else f"{theirs} scripts of no known customer"
             yield (
                 Problem(
-                    f"this run would delete {len(going)} of customer {customer}'s {theirs} scripts: {_named(going)}",
-                    policy.caps.where,
-                    why=f"the limit is {policy.caps.customer_percent} % of a customer's scripts",
+                    f"this run would delete {len(going)} of {whose}: {_named(going)}",
+                    caps.where,
+                    why=f"the limit is {caps.customer_percent} % of a customer's scripts",
                     fix=f"if it is meant, run with --allow-deletes {len(counted)}, or {_approval(going)}",
                     code="too-many-deletes-of-customer",
                 ),
                 frozenset(one.key for one in going),
             )
+
+
+def _needed(every: frozenset[Key], withheld: set[Key], puts: frozenset[Key], live: State) -> frozenset[Key]:
+    """The deletes that something needs which stays as it is; a put has dropped its need before any delete."""
+    going = every - withheld
+    while True:
+        staying = [one for key, one in live.resources.items() if key not in going and key not in puts]
+        needed = going & frozenset(need for one in staying for need in one.needs)
+        if not needed:
+            return every - withheld - going
+        going -= needed
+
+
+def _is_kept(one: Resource, policy: Policy) -> bool:
+    return one.protected and one.key.name not in policy.approved
+
+
+def _nothing_is_deleted(deletes: Sequence[Resource]) -> str:
+    return f"nothing is deleted in this run; {_amount(deletes)} would have been: {_named(deletes)}"
+
+
+def _blocked(deletes: Sequence[Resource], blocked: int) -> Problem:
+    changes = "1 change is" if blocked == 1 else f"{blocked} changes are"
+    return Problem(
+        _nothing_is_deleted(deletes),
+        why=f"{changes} held back by a protected name, so that what they would have dropped may still be in use",
+        fix="solve that first; the deletes then come with the next run",
+        code="run-is-blocked",
+    )
+
+
+def _still_needed(deletes: Sequence[Resource]) -> Problem:
+    verb = "is" if len(deletes) == 1 else "are"
+    return Problem(
+        f"{_amount(deletes)} {verb} not deleted in this run: {_named(deletes)}",
+        why="something that stays needs them",
+        fix="they go together with what needs them",
+        code="still-needed",
+    )
 
 
 def _protected(one: Resource, rename: bool) -> Problem:

@@ -132,7 +132,7 @@ class _Scan:
                 plain = self.last == "import" and self.before != "."
                 if plain or (self.last == "from" and waiting) or self._dynamic(at):
                     yield start, piece
-                waiting = False
+                waiting = waiting and self.last in ("{", ",")  # import { "any name" as x } from …
                 self._push("text")
                 continue
             waiting = self._waits(kind == "word", piece, waiting)
@@ -142,7 +142,9 @@ class _Scan:
     def _waits(self, is_word: bool, piece: str, waiting: bool) -> bool:
         if is_word and piece in ("import", "export"):
             return self.last != "."
-        return waiting and piece not in ("(", ";", "=", ":", ".", "const", "let", "var", "function", "class", "default")
+        if self.last == "export" and piece not in ("{", "*"):
+            return False  # a declaration
+        return waiting and piece not in ("(", ";", "=", ":", ".")
 
     def _dynamic(self, end: int) -> bool:
         """Whether a quoted name that ends here is all, or the first part, of import(…)."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler import guards
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Where
 from reconciler.guards import Policy
 from reconciler.model import Key, Resource, State, digest
 
@@ -176,22 +176,24 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
     wanted    its mark lost, our ledger   update (cause: drifted)
               knows it
     wanted    foreign                     blocked, with what needs it; update if adopted
+    wanted    a customer's that the       blocked, with what needs it: a move between customers
+              scope leaves out            needs a run that looks at both
     –         ours                        delete, if guards.py lets it (when prune: true)
     –         foreign                     left alone, listed as unmanaged
     """
-    renamed = frozenset(Key(one.key.kind, old) for one in desired.resources.values() for old in one.previously)
+    replaced_by = {Key(one.key.kind, old): one for one in desired.resources.values() for old in one.previously}
+    renamed = frozenset(replaced_by)
     compared = [
-        _compare(desired.resources.get(key), live.resources.get(key), renamed, live, policy)
+        _compare(desired.resources.get(key), live.resources.get(key), replaced_by, live, policy)
         for key in sorted(desired.resources.keys() | live.resources.keys())
         if _in_scope(desired.resources.get(key), live.resources.get(key), policy.scope)
     ]
     changes = [one for one in compared if isinstance(one, Change)]
-    foreign = {one.key: one for one in compared if isinstance(one, _Foreign)}
-    problems = tuple(one.problem() for one in foreign.values())
+    foreign = {one.key: one.problem for one in compared if isinstance(one, _Foreign)}
     deletes = [change.before for change in changes if change.action is Action.DELETE and change.before]
-    verdict = guards.judge(deletes, renamed, desired, live, policy, problems=len(problems))
-    kept = frozenset(one.key for one in deletes if one.protected) & verdict.withheld & renamed
-    blocked = _blocked(changes, frozenset(foreign), kept)
+    blocked = _blocked(changes, frozenset(foreign), guards.kept_names(deletes, renamed, policy))
+    puts = frozenset(change.key for change in changes if change.after is not None) - blocked
+    verdict = guards.judge(deletes, renamed, puts, desired, live, policy, problems=len(foreign), blocked=len(blocked))
     return Plan(
         platform=policy.owner,
         namespace=policy.namespace,
@@ -200,7 +202,7 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
         withheld=tuple(one for one in changes if one.key in verdict.withheld),
         blocked=tuple(one for one in changes if one.key in blocked),
         refusals=verdict.refusals,
-        problems=problems,
+        problems=tuple(foreign.values()),
         foreign=tuple(foreign),
         orphans=tuple(one.key for one in compared if isinstance(one, _Orphan)),
         unmanaged=tuple(one.key for one in compared if isinstance(one, _Unmanaged)),
@@ -258,21 +260,10 @@ class _Orphan:
 
 @dataclass(frozen=True, slots=True)
 class _Foreign:
-    """A name that the repository wants and someone else has."""
+    """A name that the repository wants and that is not this run's to write."""
 
     key: Key
-    want: Resource
-    have: Resource
-
-    def problem(self) -> Problem:
-        holder = f"it is marked as the platform {self.have.owner}'s" if self.have.owner else "it carries no owner mark"
-        return Problem(
-            f"{self.key} exists already and is not ours",
-            self.want.where,
-            why=f"{holder}, so it may be someone's: nothing is overwritten",
-            fix=f"rename it here, or take it over with --adopt {self.key.name}",
-            code="foreign-name",
-        )
+    problem: Problem
 
 
 _Compared = Change | _Unchanged | _Unmanaged | _Orphan | _Foreign
@@ -291,8 +282,11 @@ def _in_scope(want: Resource | None, have: Resource | None, scope: frozenset[str
 
 
 def _compare(
-    want: Resource | None, have: Resource | None, renamed: frozenset[Key], live: State, policy: Policy
+    want: Resource | None, have: Resource | None, replaced_by: Mapping[Key, Resource], live: State, policy: Policy
 ) -> _Compared:
+    crossing = _crossing(want, have, replaced_by, live, policy)
+    if crossing is not None:
+        return crossing
     if have is None:
         assert want is not None
         cause = Cause.MISSING if want.key in live.vanished else Cause.ADDED
@@ -303,24 +297,74 @@ def _compare(
             return _Unmanaged(have.key)
         if not policy.prune:
             return _Orphan(have.key)
-        cause = Cause.RENAMED if have.key in renamed else Cause.REMOVED
+        cause = Cause.RENAMED if have.key in replaced_by else Cause.REMOVED
         return Change(Action.DELETE, have.key, cause, have, None)
-    if not ours and not have.claimed:
+    unmarked = have.claimed and not have.owner
+    if not ours and not unmarked:
         if have.key.name in policy.adopt:
             return Change(Action.UPDATE, want.key, Cause.ADOPTED, have, want)
-        return _Foreign(want.key, want, have)
+        return _Foreign(want.key, _taken(want, have))
     edited = want.digest != have.digest and have.digest != ""
-    drifted = have.altered or have.digest == ""
+    drifted = have.altered or have.digest == "" or unmarked
     if not edited and not drifted:
         return _Unchanged(want.key, have.verified)
     cause = Cause.BOTH if edited and drifted else Cause.EDITED if edited else Cause.DRIFTED
     return Change(Action.UPDATE, want.key, cause, have, want)
 
 
+def _crossing(
+    want: Resource | None, have: Resource | None, replaced_by: Mapping[Key, Resource], live: State, policy: Policy
+) -> _Foreign | None:
+    """A move between a customer that this run looks at and one that it does not: half of it would be done.
+
+    Neither half can be done alone: the one that loses the script and the one that gets it may both route to it.
+    """
+
+    def outside(one: Resource | None) -> bool:
+        return one is not None and bool(policy.scope and one.customer) and one.customer not in policy.scope
+
+    if want is None:
+        successor = replaced_by.get(have.key) if have is not None and have.owner == policy.owner else None
+        if have is not None and successor is not None and outside(successor):
+            return _Foreign(have.key, _moving(have.key, have.customer, successor.customer, successor.where))
+        return None
+    before = [have, *(live.resources.get(Key(want.key.kind, old)) for old in want.previously)]
+    for one in before:
+        if one is not None and one.owner == policy.owner and outside(one):
+            return _Foreign(want.key, _moving(one.key, one.customer, want.customer, want.where))
+    return None
+
+
+def _taken(want: Resource, have: Resource) -> Problem:
+    holder = f"it is marked as the platform {have.owner}'s" if have.owner else "it carries no owner mark"
+    return Problem(
+        f"{want.key} exists already and is not ours",
+        want.where,
+        why=f"{holder}, so it may be someone's: nothing is overwritten",
+        fix=f"rename it here, or take it over with --adopt {want.key.name}",
+        code="foreign-name",
+    )
+
+
+def _moving(key: Key, before: str, after: str, where: Where | None) -> Problem:
+    return Problem(
+        f"{key} moves from customer {before} to customer {after}, and this run looks at one of them only",
+        where,
+        why="half a move would leave the other customer with a script that is gone, or that is not theirs",
+        fix=f"look at both with --customer {before} --customer {after}, or at all",
+        code="move-out-of-scope",
+    )
+
+
 def _blocked(changes: Iterable[Change], foreign: frozenset[Key], kept: frozenset[Key]) -> frozenset[Key]:
-    """The puts that cannot be: those that replace a protected name, and what needs a foreign or blocked key."""
+    """The puts that cannot be: new names of protected ones, and what needs a foreign or blocked key.
+
+    A new name that is live already has been switched to: its updates harm no one.
+    """
+    changes = list(changes)
     puts = {change.key: change.after for change in changes if change.after is not None}
-    replacing = {key for key, one in puts.items() if any(Key(key.kind, old) in kept for old in one.previously)}
+    new = {change.key: change.after for change in changes if change.after is not None and change.before is None}
+    replacing = {key for key, one in new.items() if any(Key(key.kind, old) in kept for old in one.previously)}
     blocked = set(foreign) | replacing
     while True:
         more = {key for key, one in puts.items() if key not in blocked and not blocked.isdisjoint(one.needs)}

@@ -69,14 +69,16 @@ def load(root: Path, environment: str, variables: Mapping[str, str], today: date
         return Loaded(None, None, error.problems)
     problems: list[Problem] = []
     tree = _Tree(root)
-    terms = _terms(source, tree, today, problems)
+    terms = terms_of(source, today, _platform_modules(source, tree, problems))
+    for layer in (*terms.defaults, *(one for tier in terms.tiers.values() for one in tier)):
+        problems += settings.layer_problems(layer, terms.outbound_workers, today)
     platform = _Reader(source, environment, today, tree, problems).platform(variables)
     return Loaded(platform, terms, tuple(problems))
 
 
 def read_source(root: Path, environment: str) -> Overlaid:
     """platform.yaml with the environment over it, checked against the schema. Raises ConfigError."""
-    where = Where(PLATFORM_FILE)
+    where = Where(PLATFORM_FILE, width=0)
     try:
         base = parse(PLATFORM_FILE, files.read(root / PLATFORM_FILE))
     except (OSError, ValueError) as error:
@@ -126,14 +128,12 @@ def _at(data: Any, path: Iterable[str]) -> Mapping[str, Any]:
     return data or {}
 
 
-def _terms(source: Overlaid, tree: _Tree, today: datetime.date, problems: list[Problem]) -> Terms:
+def terms_of(source: Overlaid, today: datetime.date, modules: tuple[Module, ...] = ()) -> Terms:
+    """What the customers' scripts depend on."""
     known = set(source.data.get("outbound_workers", {}))
     known |= {DEFAULT_OUTBOUND} if "egress" in source.data else set()
     defaults = layers_at(source, "defaults", "defaults")
     tiers = {name: layers_at(source, f"tier {name}", "tiers", name) for name in source.data.get("tiers", {})}
-    for layer in (*defaults, *(one for tier in tiers.values() for one in tier)):
-        problems += settings.layer_problems(layer, known, today)
-    modules = _platform_modules(source, tree, problems)
     return Terms(defaults, tiers, modules, frozenset(known), today)
 
 
@@ -179,7 +179,7 @@ class _Tree:
         if not wrong and path not in folder.files:
             wrong = scripts.missing(what, path, where, folder.files, "the repository")
         if wrong:
-            problems.append(wrong)
+            problems += () if folder.is_refused(path) else (wrong,)
             return None
         try:
             return folder.read(path)

@@ -91,8 +91,8 @@ _DATE_RULE = "a date is written as in 2026-11-01"
 def _platform_properties() -> Schema:
     return {
         "platform": _named(
-            "^[a-z0-9-]{1,24}$",
-            "a platform's id has 1 to 24 small letters, digits and -",
+            "^(?!protect$)[a-z0-9-]{1,24}$",
+            "a platform's id has 1 to 24 small letters, digits and -, and is not protect, which is a mark of ours",
             "The platform's id: it marks what is ours in the namespace, so it does not change.",
             "acme",
         ),

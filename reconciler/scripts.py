@@ -41,8 +41,9 @@ MAX_COMPRESSED_BYTES = 10_000_000
 
 _CLOUDFLARE_MODULES = (
     "cloudflare:workers", "cloudflare:sockets", "cloudflare:email", "cloudflare:workflows", "cloudflare:node",
-    "cloudflare:pipelines", "cloudflare:vectorize", "cloudflare:durable-objects", "cloudflare:ai",
+    "cloudflare:pipelines", "cloudflare:vectorize", "cloudflare:durable-objects", "cloudflare:ai", "cloudflare:br",
 )  # fmt: skip
+# (as the workerd of package.json has them)
 
 At = Callable[..., Where]  # the place of a value in the file that declares the Worker, by its path
 
@@ -116,11 +117,11 @@ def _chosen(code: Code, folder: Folder, at: At, problems: list[Problem]) -> list
             problems.append(wrong)
             continue
         matching = folder.matching(path)
-        if not matching and is_pattern(path):
+        if not matching and is_pattern(path) and not folder.refused:
             fix = "correct it, or remove it"
             why = f"no file in {code.within} is called so"
             problems.append(Problem(f'the pattern "{path}" matches nothing', where, why, fix, "missing-file"))
-        elif not matching:
+        elif not matching and not folder.is_refused(path):
             problems.append(missing(what, path, where, folder.files, code.within))
         for name in matching:
             chosen.setdefault(name, where)

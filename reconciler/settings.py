@@ -37,7 +37,11 @@ def settings_of(resolved: Data) -> dict[str, Any]:
 def bindings_of(resolved: Data, assets: str = "") -> tuple[Mapping[str, Any], ...]:
     """Variables and bindings in wire form, by name. `assets` is the name that the code finds its static files under."""
     found = [_variable(name, value) for name, value in resolved.get("vars", {}).items()]
-    found += [bindings.read(name, one).wire() for name, one in resolved.get("bindings", {}).items()]
+    found += [
+        bindings.read(name, one).wire()
+        for name, one in resolved.get("bindings", {}).items()
+        if not bindings.KINDS[one["type"]].refused  # which is a problem by itself
+    ]
     found += [bindings.Assets(assets).wire()] if assets else []
     return tuple(sorted(found, key=lambda one: str(one["name"])))
 
@@ -98,6 +102,17 @@ def worker_problems(what: str, resolved: Data, at: At) -> Iterator[Problem]:
     outbound = resolved.get("outbound_worker")
     if outbound:
         yield from _bypasses(bound, outbound, at)
+
+
+def part_problems(resolved: Data, modules: Collection[str], at: At) -> Iterator[Problem]:
+    """Bindings that refer to a module of the upload."""
+    for name, one in resolved.get("bindings", {}).items():
+        part = one.get("part")
+        if part is not None and part not in modules:
+            nearest = did_you_mean(part, modules)
+            fix = f'write "{nearest}"' if nearest else "add it to `modules`"
+            why = f"modules of this upload: {listed(modules)}"
+            yield Problem(f'binding {name} names no module "{part}"', at("bindings", name), why, fix, "binding-part")
 
 
 def tag_problems(script: str, tags: Sequence[str], at: At) -> Iterator[Problem]:
@@ -174,7 +189,7 @@ def _variable_problems(name: str, value: Any, written: str | None, where: Where)
         fix = f"revoke it, and refer to its successor: `secrets: {{{name}: {{env: {name}}}}}`"
         yield Problem(f"variable {name} holds a secret", where, why, fix, "secret-inline")
     elif written is not None and _changes(value, written):
-        why = f"it is read as the number {json.dumps(value)}, and the code will see that"
+        why = f"it is read as the number {json.dumps(_in_javascript(value))}, and the code will see that"
         fix = f'quote it if it is text: "{written}"'
         what = f"variable {name} is not the text {written}"
         yield Problem(what, where, why, fix, "number-text", Severity.WARNING)
@@ -185,6 +200,10 @@ def _changes(value: Any, written: str) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return json.dumps(value) != written or (isinstance(value, int) and abs(value) > 2**53)
+
+
+def _in_javascript(value: int | float) -> int | float:
+    return int(float(value)) if isinstance(value, int) and 2**53 < abs(value) < 2**1000 else value
 
 
 def _bypasses(bound: Data, outbound: str, at: At) -> Iterator[Problem]:

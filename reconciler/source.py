@@ -19,7 +19,7 @@ from reconciler.errors import ConfigError, Problem, Where
 Path = Sequence[str | int]
 
 MAX_BYTES = 4 * 1024 * 1024
-MAX_NODES = 200_000  # a node takes about 700 bytes: 140 MB
+MAX_NODES = 100_000  # a node takes about 700 bytes: 70 MB
 MAX_DEPTH = 40
 MAX_EXPANSION = 10_000  # nodes that aliases may add to a document
 
@@ -56,9 +56,12 @@ class Source:
     _keys: dict[int, dict[str, tuple[Node, Node]]] = field(default_factory=dict, repr=False)
 
     def where(self, path: Path = ()) -> Where:
-        """The place of a value, or of its nearest ancestor that has one. The whole file is line 1, column 1."""
+        """The place of a value, or of its nearest ancestor that has one.
+
+        The whole file is line 1, column 1, and nothing of it is underlined.
+        """
         if not path:
-            return Where(self.file)
+            return Where(self.file, width=0)
         key, value = self._find(path)
         if key is not None and isinstance(value, yaml.CollectionNode) and not value.flow_style:
             return self._of(key)  # a block begins on a line of its own; its key is what the eye looks for
@@ -78,8 +81,14 @@ class Source:
         return str(value.value) if isinstance(value, ScalarNode) and _is_plain(value) and self.has(path) else None
 
     def excerpt(self, line: int) -> str:
-        """A line of the file, with the values of secrets replaced."""
-        return excerpt(self.text, line, [self._span(node) for node in _secrets(self.root, ())])
+        """A line of the file, with the values of secrets taken out."""
+        text = line_of(self.text, line)
+        if self.root is None:
+            return _guessed(self.text, line)
+        spans = (self._span(node) for node in _secrets(self.root, ()))
+        for _, start, end in sorted((one for one in spans if one[0] == line), reverse=True):
+            text = text[: start - 1] + _HIDDEN + text[end - 1 :]
+        return text
 
     def _find(self, path: Path) -> tuple[Node | None, Node | None]:
         key, value, _ = self._walk(path)
@@ -104,7 +113,7 @@ class Source:
 
     def _of(self, node: Node | None) -> Where:
         if node is None or node is self.root:
-            return Where(self.file)
+            return Where(self.file, width=0)
         line, column, end = self._span(node)
         return Where(self.file, line, column, max(1, end - column))
 
@@ -134,14 +143,6 @@ def parse(file: str, content: bytes) -> Source:
 def line_of(text: str, number: int) -> str:
     lines = _BREAK.split(text)
     return lines[number - 1] if number <= len(lines) else ""
-
-
-def excerpt(text: str, number: int, secrets: Sequence[tuple[int, int, int]] = ()) -> str:
-    """A line of a file with what may be a secret's value taken out, also where the file cannot be parsed."""
-    line = line_of(text, number)
-    for _, start, end in sorted((one for one in secrets if one[0] == number), reverse=True):
-        line = line[: start - 1] + _HIDDEN + line[end - 1 :]
-    return _HIDDEN if not secrets and _in_secrets(text, number) else line
 
 
 def _decode(file: str, content: bytes) -> str:
@@ -214,6 +215,7 @@ class _Reader:
     def __init__(self, file: str, size: int) -> None:
         self.problems: list[Problem] = []
         self._file = file
+        self._open: list[int] = []  # the collections around the current one
         self._left = size + MAX_EXPANSION  # each node of the text takes a character; more come from aliases
 
     def plain(self, node: Node, depth: int) -> Any:
@@ -223,6 +225,11 @@ class _Reader:
                       "take the tag away; quotes make text of a number", "yaml-tag")  # fmt: skip
         if isinstance(node, ScalarNode):
             return self._scalar(node) if _is_plain(node) else node.value
+        if id(node) in self._open:
+            where = _mark(self._file, node.start_mark)
+            raise ConfigError(
+                [Problem("this value contains itself", where, "an alias in it names it", "write it out", "yaml-alias")]
+            )
         if depth >= MAX_DEPTH:
             raise ConfigError([_too_deep(_mark(self._file, node.start_mark))])
         if self._left < 0:
@@ -231,8 +238,12 @@ class _Reader:
             raise ConfigError(
                 [Problem("aliases expand to too many values", where, why, "write the values out", "yaml-alias")]
             )
-        if isinstance(node, MappingNode):
-            return self._mapping(node, depth)
+        self._open.append(id(node))
+        plain = self._mapping(node, depth) if isinstance(node, MappingNode) else self._list(node, depth)
+        self._open.pop()
+        return plain
+
+    def _list(self, node: Node, depth: int) -> list[Any]:
         return [self.plain(one, depth + 1) for one in node.value]
 
     def _mapping(self, node: MappingNode, depth: int) -> dict[str, Any]:
@@ -260,7 +271,7 @@ class _Reader:
             try:
                 return number(text)
             except ValueError:
-                self._add(node, "a number is too large", f"{text[:20]} cannot be kept as a number", "quote it",
+                self._add(node, "this number cannot be kept", "JSON has none so large, infinite or undefined", "quote it",
                           "yaml-number")  # fmt: skip
         return text
 
@@ -367,14 +378,20 @@ def looks_secret(text: str) -> bool:
     return _TOKENS.search(text) is not None
 
 
-def _in_secrets(text: str, number: int) -> bool:
-    """Whether a line of a file that cannot be parsed stands in or on a `secrets` block, by its indentation."""
+def _guessed(text: str, number: int) -> str:
+    """A line of a file that cannot be parsed, without what stands in or on a `secrets` block by its indentation."""
     lines = _BREAK.split(text)[:number]
-    if looks_secret(lines[-1]) or re.search(r"secrets\W", lines[-1]):
-        return bool(lines[-1].split(":", 1)[-1].strip()) or looks_secret(lines[-1])
-    indent = len(lines[-1]) - len(lines[-1].lstrip())
-    for line in reversed(lines[:-1]):
-        match = _BLOCK_KEY.match(line)
+    line = lines[-1] if len(lines) == number else ""
+    if looks_secret(line) or re.search(r"secrets\W.*\S", line) or _in_secrets(lines, line):
+        key = re.match(r"\s*(?:-\s+)?[^\s:]+:\s+", line)
+        return f"{key.group() if key else ''}{_HIDDEN}"
+    return line
+
+
+def _in_secrets(lines: Sequence[str], line: str) -> bool:
+    indent = len(line) - len(line.lstrip())
+    for above in reversed(lines[:-1]):
+        match = _BLOCK_KEY.match(above)
         if match and len(match["indent"]) < indent:
             indent = len(match["indent"])
             if match["key"].strip("'\" ") == "secrets":

@@ -7,17 +7,22 @@ takes longer to import than a small platform takes to load, is asked only when t
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Where
+from reconciler.model import canonical
 from reconciler.source import Source
 
 Check = Callable[[Any], bool]
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
+
+MAX_PROBLEMS = 100  # of one file: whoever has more knows what to do after the first
+MAX_NAMES, MAX_NAME_LENGTH = 2_000, 100  # looking for a near name takes time for each
 
 
 @cache
@@ -27,26 +32,30 @@ def checker(document: Callable[[], dict[str, Any]]) -> Check:
     return _check(schema, _Definitions(schema))
 
 
-def explain(schema: Schema, source: Source, data: Any = None) -> list[Problem]:
-    """Everything that is wrong, one problem for each cause. `data` stands for the source's own when it was merged."""
+def explain(schema: Schema, source: Source) -> list[Problem]:
+    """What is wrong, one problem for each cause, up to MAX_PROBLEMS."""
     import jsonschema  # 95 ms: only when something is wrong
 
     extend: Any = jsonschema.validators.extend  # untyped in its stubs
-    validator = extend(jsonschema.Draft202012Validator, {"pattern": _whole_pattern})
-    errors = list(validator(dict(schema)).iter_errors(source.data if data is None else data))
-    return list(_problems(errors, source))
+    own = {"pattern": _whole_pattern, "uniqueItems": _no_twins}
+    errors = extend(jsonschema.Draft202012Validator, own)(dict(schema)).iter_errors(source.data)
+    return list(_problems(itertools.islice(errors, MAX_PROBLEMS), source))
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The nearest of the names, or "" when none is near."""
-    known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    lowered = [one for one in known if _bare(one) == _bare(name)]
-    return (lowered or close or [""])[0]
+    known = sorted(names)[:MAX_NAMES]
+    if len(name) > MAX_NAME_LENGTH:
+        return ""
+    alike = [one for one in known if _bare(one) == _bare(name)]
+    close = alike or difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return (close or [one for one in known if len(name) > 1 and one.startswith(name)] or [""])[0]
 
 
 def listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+    known = sorted(names)
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return ", ".join(known[:20]) + more
 
 
 # --- the quick check: closures that answer yes or no
@@ -178,7 +187,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _unique(value: list[Any], wanted: bool) -> bool:
-    return not wanted or not any(_same(one, other) for at, one in enumerate(value) for other in value[:at])
+    return not wanted or len({canonical(one) for one in value}) == len(value)
 
 
 @cache
@@ -227,6 +236,14 @@ def _whole_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Ite
         yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
 
 
+def _no_twins(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[Any]:
+    import jsonschema
+
+    del validator, schema
+    if isinstance(value, list) and not _unique(value, wanted):
+        yield jsonschema.ValidationError("not unique")
+
+
 # --- the explanation: jsonschema's errors in plain words
 
 _NOUNS = {
@@ -236,7 +253,7 @@ _NOUNS = {
     "boolean": "true or false",
     "integer": "a whole number",
     "number": "a number",
-    "null": "null",
+    "null": "empty",
 }
 
 
@@ -245,6 +262,10 @@ def _problems(errors: Iterable[Any], source: Source) -> Iterator[Problem]:
     for error in errors:
         by_place.setdefault(tuple(error.absolute_path), []).append(error)
     for path, here in by_place.items():
+        inline = _inline_value(path, here)
+        if inline:
+            yield _inline_secret(path, source.where_key((*path, inline)))
+            continue
         unknown = [one for error in here if error.validator == "additionalProperties" for one in _unknown(error)]
         meant = {did_you_mean(name, error.schema.get("properties", ())) for name, error in unknown}
         for name, error in unknown:
@@ -256,6 +277,24 @@ def _problems(errors: Iterable[Any], source: Source) -> Iterator[Problem]:
                 meant |= set(missing)  # jsonschema reports each missing name by itself
             elif error.validator != "additionalProperties":
                 yield _WORDS[error.validator](path, error, source)
+
+
+def _inline_value(path: Path, errors: list[Any]) -> str:
+    """The field of a secret that holds its value, as far as its name tells."""
+    if path[-2:-1] != ("secrets",):
+        return ""
+    unknown = [name for error in errors if error.validator == "additionalProperties" for name, _ in _unknown(error)]
+    return next((name for name in unknown if name in ("value", "text", "secret", "key", "plain", "literal")), "")
+
+
+def _inline_secret(path: Path, where: Where) -> Problem:
+    return Problem(
+        f"{subject(path)} has its value written here",
+        where,
+        why="what stands in a repository is no secret any more",
+        fix=f"revoke it, set the next one in the environment, and refer to it: `{path[-1]}: {{env: {path[-1]}}}`",
+        code="secret-inline",
+    )
 
 
 def _unknown(error: Any) -> list[tuple[str, Any]]:
@@ -288,13 +327,18 @@ def _missing(path: Path, name: str, error: Any, source: Source) -> Problem:
     return Problem(
         f'{subject(path)} has no "{name}"',
         source.where_key(path) if path else source.where(()),
-        why=f"{_kind(path, error)} needs it: {_sentence(told)}" if told.get("description") else "it is required",
+        why=f'"{name}" is required: {_sentence(told)}' if told.get("description") else "it is required",
         fix=f"add it{example}",
         code="missing-field",
     )
 
 
 def _wrong_type(path: Path, error: Any, source: Source) -> Problem:
+    if not path and error.instance is None:
+        needed = " and ".join(f"`{name}`" for name in error.schema.get("required", ()))
+        return Problem("the file is empty", source.where(), f"it needs {needed}", "", "empty")
+    if path[-2:-1] == ("secrets",) and error.instance is not None:
+        return _inline_secret(path, source.where(path))
     types = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
     wanted = [_NOUNS[one] for one in types if one != "null"]
     what, fix = f"{subject(path)} must be {' or '.join(wanted)}", ""
@@ -303,6 +347,9 @@ def _wrong_type(path: Path, error: Any, source: Source) -> Problem:
         fix = f'quote it: "{text}"'
     elif "array" in types and not isinstance(error.instance, dict | list):
         fix = f"write it in brackets: [{_shown(error.instance)}]" if error.instance is not None else "write []"
+    elif error.instance is None:
+        none = {"object": "{}", "array": "[]"}.get(types[0])
+        fix = f"write it, or {none} for none" if none else "write it, or remove the key"
     elif isinstance(error.instance, str) and not {"string", "object", "array"} & set(types):
         fix = "take the quotes away" if text is None else f"write {wanted[0]}"
     return Problem(what, source.where(path), f"it is {_noun(error.instance)}", fix, "wrong-type")
@@ -312,7 +359,7 @@ def _not_one_of(path: Path, error: Any, source: Source) -> Problem:
     known = [str(one) for one in error.validator_value]
     nearest = did_you_mean(str(error.instance), known)
     return Problem(
-        f'{subject(path)} is "{_shown(error.instance)}", which is not known',
+        f'{subject(path)} cannot be "{_shown(error.instance)}"',
         source.where(path),
         why=f"it is one of {', '.join(known)}",
         fix=f'write "{nearest}"' if nearest else "",
@@ -325,16 +372,18 @@ def _pattern_words(path: Path, error: Any, source: Source) -> Problem:
     if "propertyNames" in error.absolute_schema_path:
         name = str(error.instance)
         where = source.where_key((*path, name))
-        return Problem(f'{subject(path)} has the name "{name}"', where, rule, _nearest(name, error), "name-syntax")
+        noun = _SUBJECTS.get(str(path[-1]), "key")
+        what = f'"{name}" cannot be the name of {_article(noun)}'
+        return Problem(what, where, rule, _nearest(name, error), "name-syntax")
     fix = _nearest(error.instance, error)
-    return Problem(f'{subject(path)} is "{error.instance}"', source.where(path), rule, fix, "syntax")
+    return Problem(f'{subject(path)} cannot be "{error.instance}"', source.where(path), rule, fix, "syntax")
 
 
 def _nearest(name: str, error: Any) -> str:
     """The same name in the letters that are allowed, if that makes one."""
-    lowered = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    for candidate in (lowered, lowered.replace("-", "_"), re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")):
-        if candidate and candidate != name and _pattern(error.validator_value).search(candidate):
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name[:MAX_NAME_LENGTH]).strip("-")
+    for candidate in (plain, plain.replace("-", "_"), plain.lower()):
+        if candidate and not name.startswith("rcn-") and _pattern(error.validator_value).search(candidate):
             return f'write "{candidate}"'
     return ""
 
@@ -353,7 +402,8 @@ def _empty(path: Path, error: Any, source: Source) -> Problem:
 
 
 def _twice(path: Path, error: Any, source: Source) -> Problem:
-    at = next(at for at, one in enumerate(error.instance) if any(_same(one, other) for other in error.instance[:at]))
+    seen = [canonical(one) for one in error.instance]
+    at = next(at for at, one in enumerate(seen) if seen.index(one) < at)
     what = f'{subject(path)} names "{_shown(error.instance[at])}" twice'
     return Problem(what, source.where((*path, at)), "", "remove one of the two", "twice")
 
@@ -411,7 +461,7 @@ def _kind(path: Path, error: Any) -> str:
 
 
 def _article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return f"{'an' if noun[0] in 'aeiou' or noun.startswith('r2') else 'a'} {noun}"
 
 
 def _sentence(schema: Schema) -> str:

@@ -106,7 +106,9 @@ def _lines(finding: Finding, style: Style, width: int) -> Iterator[str]:
 
 
 def _by(finding: Finding) -> str:
-    """Who wrote it last and when, as far as that is known."""
+    """Who wrote it last and when, as far as that is known; whoever wrote it before us does not matter."""
+    if finding.kind is FindingKind.PENDING:
+        return ""
     return " ".join(part for part in (finding.who and f"by {finding.who}", finding.at and f"at {finding.at}") if part)
 
 

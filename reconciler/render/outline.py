@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.model import canonical
-from reconciler.plan import ABSENT, Action, Cause, Change, Plan
+from reconciler.plan import ABSENT, Action, Cause, Change, CodeChange, Plan
 from reconciler.render import words
 
 ALIKE_FROM = 4  # fewer changes of one shape are told one by one
@@ -54,9 +54,18 @@ class Risk:
     tell: Callable[[Change], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A diff that several entries hold. It is told here, and taken out of them."""
+
+    code: CodeChange
+    changes: tuple[Change, ...]
+
+
 @dataclass(frozen=True)
 class Outline:
     risks: tuple[tuple[Risk, tuple[Entry, ...]], ...]  # an entry may stand under several
+    shared: tuple[Shared, ...]
     alike: tuple[Entry, ...]  # over several customers
     groups: tuple[Group, ...]  # the platform first, then customers by id
 
@@ -67,17 +76,66 @@ class Outline:
 
 def outline(plan: Plan) -> Outline:
     entries = _folded(plan.changes)
-    risks = ((risk, tuple(entry for entry in entries if risk.applies(entry.first))) for risk in RISKS)
-    alike = [entry for entry in entries if len(entry.customers) > 1]
+    shared = _shared(entries)
+    entries = [_without(entry, shared) for entry in entries] if shared else entries
     by_customer: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if len(entry.customers) == 1:
-            by_customer[entry.first.customer].append(entry)
+        by_customer["" if len(entry.customers) > 1 else entry.first.customer].append(entry)
     return Outline(
-        tuple((risk, found) for risk, found in risks if found),
-        tuple(alike),
-        tuple(Group(customer, tuple(by_customer[customer])) for customer in sorted(by_customer)),
+        tuple((risk, found) for risk in RISKS if (found := _merged(risk, entries))),
+        tuple(shared.values()),
+        tuple(entry for entry in entries if len(entry.customers) > 1),
+        tuple(
+            Group(customer, found)
+            for customer in sorted(by_customer)
+            if (found := tuple(one for one in by_customer[customer] if len(one.customers) == 1))
+        ),
     )
+
+
+def _merged(risk: Risk, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """What a risk applies to; updates of which it tells the same stand together."""
+    by_telling: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if risk.applies(entry.first):
+            update = entry.first.action is Action.UPDATE
+            telling = canonical([entry.first.key.kind, risk.tell(entry.first)]) if update else str(entry.first.key)
+            by_telling.setdefault(telling, []).append(entry)
+    found: list[Entry] = []
+    for alike in by_telling.values():
+        changes = tuple(change for entry in alike for change in entry.changes)
+        found += alike if len(changes) < ALIKE_FROM or len(alike) == 1 else [Entry(changes)]
+    return tuple(found)
+
+
+_SharedCode = tuple[str, str, str]  # a module, and its digests before and after
+
+
+def identity(code: CodeChange) -> _SharedCode:
+    """Two changes of code with one identity have one diff."""
+    return code.module, code.before_digest, code.after_digest
+
+
+def _shared(entries: Iterable[Entry]) -> dict[_SharedCode, Shared]:
+    """Diffs that more than one entry holds, by module."""
+    found: dict[_SharedCode, list[tuple[CodeChange, Entry]]] = defaultdict(list)
+    for entry in entries:
+        for code in entry.first.explanation.code if entry.first.explanation else ():
+            if code.diff and code.before_digest and code.after_digest:
+                found[identity(code)].append((code, entry))
+    return {
+        identity: Shared(told[0][0], tuple(change for _, entry in told for change in entry.changes))
+        for identity, told in sorted(found.items(), key=lambda one: one[0])
+        if len(told) > 1
+    }
+
+
+def _without(entry: Entry, shared: Mapping[_SharedCode, Shared]) -> Entry:
+    told = entry.first.explanation
+    if told is None or not any(identity(code) in shared for code in told.code):
+        return entry
+    code = tuple(replace(one, diff=()) if identity(one) in shared else one for one in told.code)
+    return Entry((replace(entry.first, explanation=replace(told, code=code)), *entry.changes[1:]))
 
 
 def _folded(changes: Iterable[Change]) -> list[Entry]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
@@ -17,10 +17,11 @@ from typing import Any
 from reconciler.errors import Problem
 from reconciler.plan import Action, CodeChange, FieldChange, Plan
 from reconciler.render import words
-from reconciler.render.outline import Entry, Group, Outline, outline
+from reconciler.render.outline import Entry, Group, Outline, Shared, identity, outline
 from reconciler.render.terminal import printable
 
 DIFF_LINES_SHOWN = 2_000  # of one module
+FIELDS_SHOWN = 2_000  # of one change; the table of a large platform may have more
 CHANGES_OPEN_UP_TO = 12  # entries; a plan of a few changes needs no click
 GROUPS_OPEN_UP_TO = 300
 RISK_ROWS = 1_000  # of one risk; every change stands further down as well
@@ -75,6 +76,7 @@ class _Module:
     size: str
     diff: tuple[_Run, ...]
     left: int  # lines of the diff that are not shown
+    same_as: str  # the id of the row that shows the diff for all scripts that share it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class _Row:
     where: str
     names: tuple[str, ...]
     fields: tuple[_Field, ...]
+    fields_left: str
     modules: tuple[_Module, ...]
     unread: str
     search: str
@@ -150,10 +153,14 @@ def _view(plan: Plan) -> _View:
         id(entry): f"c{number}"
         for number, entry in enumerate([*view.alike, *(entry for group in view.groups for entry in group.entries)])
     }
-    sections = [_section(group, ids) for group in view.groups]
+    shared = {identity(one.code): f"s{number}" for number, one in enumerate(view.shared)}
+    sections = [_section(group, ids, shared) for group in view.groups]
     if view.alike:
-        rows = tuple(_row(entry, ids[id(entry)]) for entry in view.alike)
+        rows = tuple(_row(entry, ids[id(entry)], shared) for entry in view.alike)
         sections.insert(0, _Section("alike for several customers", (), rows))
+    if view.shared:
+        rows = tuple(_shared_row(one, shared[identity(one.code)]) for one in view.shared)
+        sections.insert(0, _Section("the same change of code in several scripts", (), rows))
     return _View(
         plan=plan,
         headline=", ".join(words.counts(plan)),
@@ -201,7 +208,7 @@ def _held_back(plan: Plan) -> Iterator[_Risk]:
 
 def _risks(view: Outline, ids: dict[int, str]) -> Iterator[_Risk]:
     for risk, entries in view.risks:
-        yield _risk(risk.name, [_risk_row(entry, risk.tell(entry.first), ids[id(entry)]) for entry in entries])
+        yield _risk(risk.name, [_risk_row(entry, risk.tell(entry.first), ids.get(id(entry), "")) for entry in entries])
 
 
 def _risk(name: str, rows: list[_RiskRow]) -> _Risk:
@@ -216,16 +223,37 @@ def _risk_row(entry: Entry, told: str, link: str) -> _RiskRow:
     return _RiskRow(change.action.symbol, change.action.value, title, customer, told, ours, link)
 
 
-def _section(group: Group, ids: dict[int, str]) -> _Section:
+def _section(group: Group, ids: dict[int, str], shared: Mapping[tuple[str, str, str], str]) -> _Section:
     counts = tuple((action.value, f"{action.symbol}{words.number(n)}") for action, n in group.count.items() if n)
-    rows = tuple(_row(entry, ids[id(entry)]) for entry in group.entries)
+    rows = tuple(_row(entry, ids[id(entry)], shared) for entry in group.entries)
     return _Section(group.customer or words.PLATFORM, counts, rows)
 
 
-def _row(entry: Entry, row_id: str) -> _Row:
+def _shared_row(one: Shared, row_id: str) -> _Row:
+    names = tuple(words.titles(one.changes))
+    return _Row(
+        id=row_id,
+        action=Action.UPDATE.value,
+        symbol=Action.UPDATE.symbol,
+        title=one.code.module,
+        cause=f"in {words.alike(one.changes)}",
+        gist=words.code_gist(one.code),
+        where="",
+        names=names,
+        fields=(),
+        fields_left="",
+        modules=(_module(one.code, {}),),
+        unread="",
+        search=" ".join((one.code.module, *names)).lower(),
+        count=0,
+    )
+
+
+def _row(entry: Entry, row_id: str, shared: Mapping[tuple[str, str, str], str]) -> _Row:
     change, several = entry.first, len(entry.changes) > 1
     told = change.explanation
     names = tuple(words.titles(entry.changes)) if several else ()
+    fields_left = len(words.fields(change)) - FIELDS_SHOWN
     gist, where = words.gist(change), change.after.where if change.after and not several else None
     searched = [words.titled(entry.changes), *names, *entry.customers, words.cause(change), *words.differences(change)]
     return _Row(
@@ -237,8 +265,9 @@ def _row(entry: Entry, row_id: str) -> _Row:
         gist=gist,
         where=str(where or ""),
         names=names,
-        fields=tuple(_field(one, change.action) for one in words.fields(change)),
-        modules=tuple(_module(one) for one in told.code) if told else (),
+        fields=tuple(_field(one, change.action) for one in words.fields(change)[:FIELDS_SHOWN]),
+        fields_left=words.number(fields_left) if fields_left > 0 else "",
+        modules=tuple(_module(one, shared) for one in told.code) if told else (),
         unread=told.unread if told else "",
         search=" ".join(searched).lower(),
         count=len(entry.changes),
@@ -252,7 +281,7 @@ def _field(change: FieldChange, action: Action) -> _Field:
     return _Field(words.path(change), *(("", after) if action is Action.CREATE else (before, "")))
 
 
-def _module(change: CodeChange) -> _Module:
+def _module(change: CodeChange, shared: Mapping[tuple[str, str, str], str]) -> _Module:
     action = words.code_action(change)
     came, went = words.line_counts(change.diff)
     return _Module(
@@ -265,6 +294,7 @@ def _module(change: CodeChange) -> _Module:
         size=words.code_size(change),
         diff=tuple(_runs(change.diff[:DIFF_LINES_SHOWN])),
         left=max(0, len(change.diff) - DIFF_LINES_SHOWN),
+        same_as=shared.get(identity(change), ""),
     )
 
 

@@ -13,13 +13,14 @@ from reconciler.model import Key
 from reconciler.plan import Action, Change, CodeChange, FieldChange, Plan
 from reconciler.render import words
 from reconciler.render.markdown import CAP, LONGEST_NAME, cell, code, details, fence, length, name, tag
-from reconciler.render.outline import Entry, Group, Outline, outline
+from reconciler.render.outline import Entry, Group, Outline, Shared, outline
 from reconciler.render.plan_text import problem_lines
 from reconciler.render.style import Style
 
 NAMES_SHOWN = 24  # of a fold
 FIRST_NAMES_SHOWN = 6
 DIFF_LINES_SHOWN = 300  # of one module
+FIELDS_SHOWN = 60  # of one change
 OPEN_UP_TO = 8  # entries; a plan of a few changes is shown unfolded
 RISK_SHARE = 3  # the table of risks takes a third of the room at most, and refusals another
 RISK_ROWS = 12  # of one risk; deletes as many as there is room for
@@ -171,7 +172,7 @@ def _spoken(told: str) -> str:
 
 def _sections(view: Outline) -> list[_Section]:
     attribute = " open" if view.entries <= OPEN_UP_TO else ""
-    sections = []
+    sections = [_shared(one, attribute) for one in view.shared]
     for entry in view.alike:
         sections.append(
             _Section(_fold_summary(entry), attribute, [_Row(entry, _names(entry, FIRST_NAMES_SHOWN), _fold)])
@@ -180,6 +181,18 @@ def _sections(view: Outline) -> list[_Section]:
         rows = [_Row(entry, _line(entry), _detailed) for entry in group.entries]
         sections.append(_Section(_group_summary(group), attribute, rows))
     return sections
+
+
+def _shared(one: Shared, attribute: str) -> _Section:
+    """Code that changed alike in several scripts: their names, then its diff as well."""
+    came, went = words.line_counts(one.code.diff)
+    scripts = tag(words.alike(one.changes))
+    names = _names(Entry(one.changes), FIRST_NAMES_SHOWN)
+    return _Section(
+        f"<b>{tag(f'~ {one.code.module}')}</b>{_mark(one.code)} in {scripts} +{came} −{went}",
+        attribute,
+        [_Row(Entry(()), names, lambda _: ["\n\n".join([names, _fenced(one.code)])])],
+    )
 
 
 def _group_summary(group: Group) -> str:
@@ -235,11 +248,13 @@ def _cause(change: Change) -> str:
 def _blocks(change: Change, *, diffs: bool) -> list[str]:
     """The fields as a table, then the modules: by size, or with their diffs."""
     told = change.explanation
-    if told is None:
-        return []
+    if told is None or change.action is Action.DELETE:
+        return []  # what a deleted one was is in git
     blocks = []
     if fields := words.fields(change):
-        blocks.append(_table(fields, change.action))
+        blocks.append(_table(fields[:FIELDS_SHOWN], change.action))
+    if left := fields[FIELDS_SHOWN:]:
+        blocks.append(f"… and {words.many(len(left), 'more field', 'more fields')}")
     lines = [line for module in told.code if not (diffs and _has_diff(module)) for line in [_module(module)]]
     if lines:
         blocks.append("\n".join(lines))
@@ -271,11 +286,14 @@ def _module(module: CodeChange) -> str:
 
 def _diff(module: CodeChange) -> str:
     came, went = words.line_counts(module.diff)
+    return details(f"{tag(f'~ {module.module}')}{_mark(module)} +{came} −{went}", _fenced(module))
+
+
+def _fenced(module: CodeChange) -> str:
     lines = list(module.diff[:DIFF_LINES_SHOWN])
     if left := len(module.diff) - len(lines):
         lines.append(f"@@ … {words.number(left)} more lines @@")
-    summary = f"{tag(f'~ {module.module}')}{_mark(module)} +{came} −{went}"
-    return details(summary, "\n".join(fence(lines, "diff")))
+    return "\n".join(fence(lines, "diff"))
 
 
 def _mark(module: CodeChange) -> str:

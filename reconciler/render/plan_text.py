@@ -24,6 +24,8 @@ ENTRIES_SHOWN = 4
 DELETES_SHOWN = 200
 DIFF_LINES_SHOWN = 80  # of one module
 NAMES_SHOWN = 6
+SHARED_SHOWN = 20
+FIELDS_SHOWN = 40  # of one change
 
 _WHOLE_WORDS: Any = {"break_long_words": False, "break_on_hyphens": False}  # a name is never cut
 
@@ -37,7 +39,8 @@ def render(plan: Plan, style: Style = PLAIN) -> str:
         _notes(plan, style),
         [summary_line(plan, style)],
     ]
-    return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section))) + "\n"
+    told = ("\n".join(section).rstrip("\n") for section in sections)
+    return "\n\n".join(section for section in told if section) + "\n"
 
 
 def summary_line(plan: Plan, style: Style = PLAIN) -> str:
@@ -67,17 +70,28 @@ def _refused(plan: Plan, style: Style) -> Iterator[str]:
 
 
 def _whole(view: Outline, style: Style) -> Iterator[str]:
-    for position, group in enumerate(view.groups):
-        if position:
-            yield ""
+    yield from _common(view, style)
+    for group in view.groups:
         yield _heading(group, style)
         width = max(columns(shown(words.titled(entry.changes))) for entry in group.entries)
         for entry in group.entries:
             yield from _entry(entry, style, min(width, 40))
+        yield ""
+
+
+def _common(view: Outline, style: Style) -> Iterator[str]:
+    """What is the same for several: told once, before the customers."""
+    if view.shared:
+        yield style.paint("heading", "the same change of code in several scripts")
+        for one in view.shared[:SHARED_SHOWN]:
+            yield from _code(one.code, Action.UPDATE, style, _fitted(words.titles(one.changes), style.width - 6))
+        yield from _left_out(len(view.shared) - SHARED_SHOWN, style)
+        yield ""
     if view.alike:
-        if view.groups:
-            yield ""
-        yield from _alike(view.alike, style)
+        yield style.paint("heading", "alike for several customers")
+        for entry in view.alike:
+            yield from _entry(entry, style, 0)
+        yield ""
 
 
 def _long(view: Outline, plan: Plan, style: Style) -> Iterator[str]:
@@ -87,9 +101,7 @@ def _long(view: Outline, plan: Plan, style: Style) -> Iterator[str]:
         yield style.paint("heading", words.many(len(deletes), "delete", "deletes"))
         yield from _deletes(deletes, style)
         yield ""
-    if view.alike:
-        yield from _alike(view.alike, style)
-        yield ""
+    yield from _common(view, style)
     for group in view.groups[:GROUPS_SHOWN]:
         yield _heading(group, style)
         entries = [entry for entry in group.entries if entry.first.action is not Action.DELETE]
@@ -129,18 +141,27 @@ def _entry(entry: Entry, style: Style, width: int) -> Iterator[str]:
     change = entry.first
     if len(entry.changes) == 1:
         yield from _line(entry, style, width)
-        yield from (_field(field, change.action, style) for field in words.fields(change))
+        if change.action is Action.DELETE:
+            return  # what it was is in git
+        yield from _fields(change, style)
     else:
         gist = words.gist(change)
         told = f"{words.titled(entry.changes)}: {gist}" if gist else words.titled(entry.changes)
         yield f"  {style.symbol(change.action)} {style.cut(shown(told), 4)}"
         yield f"      {style.paint('faint', _fitted(words.titles(entry.changes), style.width - 6))}"
         if len(words.differences(change)) > words.GIST_SHOWN + 1:
-            yield from (_field(field, change.action, style) for field in words.fields(change))
+            yield from _fields(change, style)
     for code in change.explanation.code if change.explanation else ():
         yield from _code(code, change.action, style)
     if change.explanation and change.explanation.unread and len(entry.changes) == 1:
         yield f"      {style.paint('faint', shown(change.explanation.unread))}"
+
+
+def _fields(change: Change, style: Style) -> Iterator[str]:
+    fields = words.fields(change)
+    yield from (_field(field, change.action, style) for field in fields[:FIELDS_SHOWN])
+    if left := fields[FIELDS_SHOWN:]:
+        yield style.paint("faint", f"      … and {words.many(len(left), 'more field', 'more fields')}")
 
 
 def _line(entry: Entry, style: Style, width: int) -> Iterator[str]:
@@ -161,12 +182,6 @@ def _red(name: str, change: Change, style: Style) -> str:
     return style.paint("delete", name) if change.action is Action.DELETE else name
 
 
-def _alike(entries: Sequence[Entry], style: Style) -> Iterator[str]:
-    yield style.paint("heading", "alike for several customers")
-    for entry in entries:
-        yield from _entry(entry, style, 0)
-
-
 def _field(field: FieldChange, action: Action, style: Style) -> str:
     path = shown(words.path(field))
     if action is not Action.UPDATE:
@@ -176,7 +191,7 @@ def _field(field: FieldChange, action: Action, style: Style) -> str:
     return f"      {path}  {style.cut(told, 8 + columns(path))}"
 
 
-def _code(code: CodeChange, action: Action, style: Style) -> Iterator[str]:
+def _code(code: CodeChange, action: Action, style: Style, whose: str = "") -> Iterator[str]:
     name = shown(code.module) + (" (platform module)" if code.injected else "")
     symbol = style.symbol(words.code_action(code))
     if not code.diff or action is not Action.UPDATE or words.code_action(code) is not Action.UPDATE:
@@ -186,6 +201,8 @@ def _code(code: CodeChange, action: Action, style: Style) -> Iterator[str]:
     came, went = words.line_counts(code.diff)
     counts = f"{style.paint('create', f'+{came}')} {style.paint('delete', f'−{went}')}"
     yield f"      {symbol} {name}  {counts}"
+    if whose:
+        yield f"        {style.paint('faint', whose)}"
     for line in code.diff[:DIFF_LINES_SHOWN]:
         # The bar keeps customer code from standing at the start of a line, where a CI log reads "::" as a command.
         told = style.cut(shown(line.expandtabs(4)).rstrip(), 10)

@@ -89,7 +89,7 @@ def _lines(problem: Problem, style: Style) -> Iterator[str]:
 
 def _excerpt(problem: Problem, style: Style) -> Iterator[str]:
     where = problem.where
-    if where is None or not problem.excerpt.strip():
+    if where is None or not where.width or not problem.excerpt.strip():
         return
     line = problem.excerpt.replace("\t", " ")
     start = min(where.column - 1, len(line))
@@ -98,7 +98,7 @@ def _excerpt(problem: Problem, style: Style) -> Iterator[str]:
     before, marked = printable(shown[: start - cut]), printable(shown[start - cut :][: where.width])
     number = f"{where.line:>5}"
     yield f"{style.paint('faint', f'{number} | ')}{printable(shown.rstrip())}"
-    caret = "^" * max(1, min(columns(marked), where.width if marked.isascii() else columns(marked)))
+    caret = "^" * max(1, columns(marked))
     bar = style.paint("faint", " " * len(number) + " | ")
     yield f"{bar}{' ' * columns(before)}{style.paint(problem.severity.value, caret)}"
 
@@ -166,7 +166,9 @@ def _result(problem: Problem, codes: Sequence[str]) -> dict[str, Any]:
     }
     where = problem.where
     if where is not None:
-        region = {"startLine": where.line, "startColumn": where.column, "endColumn": where.column + where.width}
+        region = {"startLine": where.line}
+        if where.width:
+            region |= {"startColumn": where.column, "endColumn": where.column + where.width}
         artifact = {"uri": _uri(where.file), "uriBaseId": "%SRCROOT%"}
         result["locations"] = [{"physicalLocation": {"artifactLocation": artifact, "region": region}}]
     return result

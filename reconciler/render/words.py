@@ -178,11 +178,17 @@ def moved(change: FieldChange) -> str:
 
 
 def value(one: Any) -> str:
+    """As one writes it in YAML: `50`, `eu`, `"50"`, `[eu, beta]`, `{type: plain_text, text: hello}`."""
     if one is ABSENT:
         return NONE
+    if isinstance(one, dict):
+        names = sorted(one, key=lambda name: (name != "type", name))
+        return "{" + ", ".join(f"{value(name)}: {value(one[name])}" for name in names) + "}"
+    if isinstance(one, list):
+        return "[" + ", ".join(map(value, one)) + "]"
     if isinstance(one, str) and _PLAIN.fullmatch(one) and one not in _JSON_WORDS and not _like_number(one):
         return one
-    return json.dumps(one, ensure_ascii=False, sort_keys=True)
+    return json.dumps(one, ensure_ascii=False)
 
 
 def code_size(change: CodeChange) -> str:

@@ -1,0 +1,2 @@
+import table from "./routing_table.mjs";
+export default table;

@@ -1,0 +1,2 @@
+import { kit } from "../kit.mjs";
+import "./kit.mjs";

@@ -1,0 +1,2 @@
+import "./lib/a.mjs";
+export default {};

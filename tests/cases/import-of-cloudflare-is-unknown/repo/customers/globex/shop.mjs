@@ -1,0 +1,2 @@
+import { connect } from "cloudflare:socket";
+export default {};

@@ -1,0 +1,6 @@
+export default {
+  async fetch() {
+    const { cart } = await import("./cart.mjs");
+    return cart();
+  },
+};

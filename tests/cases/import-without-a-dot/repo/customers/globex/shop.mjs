@@ -1,0 +1,2 @@
+import "cart.mjs";
+export default {};

@@ -1,0 +1,1 @@
+../customers/globex/shop.mjs

@@ -1,0 +1,1 @@
+../globex/shop.mjs

@@ -1,0 +1,73 @@
+"""One folder for each behaviour: `repo/` goes in, `command` says what is run in it, `expected.txt` comes out.
+
+`exit` holds the exit code, 0 when it is missing. To make what is expected anew: `WRITE_CASES=1 pytest tests/cases`,
+then read the difference.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from reconciler import config, resolution
+from reconciler.errors import ConfigError, ReconcilerError
+from reconciler.render import problems as render_problems
+from reconciler.render import resolution as render_resolution
+from reconciler.render.style import PLAIN
+
+HERE = Path(__file__).parent
+CASES = sorted(folder.parent for folder in HERE.glob("*/command"))
+TODAY = datetime.date(2026, 11, 24)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repo"
+    shutil.copytree(case / "repo", repository, symlinks=True)
+    code, text = run(shlex.split((case / "command").read_text(encoding="utf-8")), repository)
+    expected, exit_code = case / "expected.txt", case / "exit"
+    if os.environ.get("WRITE_CASES"):
+        expected.write_text(text, encoding="utf-8")
+        exit_code.unlink(missing_ok=True)
+        if code:
+            exit_code.write_text(f"{code}\n", encoding="utf-8")
+    assert text == expected.read_text(encoding="utf-8")
+    assert code == (int(exit_code.read_text(encoding="utf-8")) if exit_code.exists() else 0)
+
+
+def run(command: list[str], root: Path) -> tuple[int, str]:
+    """What a command answers: its exit code and its output."""
+    words = [word for word in command if not word.startswith("--")]
+    options = dict(word.removeprefix("--").split("=", 1) for word in command if word.startswith("--"))
+    try:
+        return _COMMANDS[words[0]](root, words[1:], options)
+    except ReconcilerError as error:
+        return error.exit_code, render_problems.text(error.problems)
+
+
+def _validate(root: Path, words: list[str], options: Mapping[str, str]) -> tuple[int, str]:
+    show = render_problems.FORMATS[options.get("format", "text")]
+    try:
+        repository = config.load(root, options.get("env", ""), variables={}, today=TODAY)
+    except ConfigError as error:
+        return error.exit_code, show(error.problems, PLAIN)
+    return 0, show(repository.warnings, PLAIN) or "valid\n"
+
+
+def _explain(root: Path, words: list[str], options: Mapping[str, str]) -> tuple[int, str]:
+    values = resolution.explain(root, words[0], options.get("env", ""))
+    if options.get("format") == "json":
+        return 0, render_resolution.as_json(values)
+    return 0, render_resolution.text(values)
+
+
+_COMMANDS: Mapping[str, Callable[[Path, list[str], Mapping[str, str]], tuple[int, str]]] = {
+    "validate": _validate,
+    "explain": _explain,
+}
