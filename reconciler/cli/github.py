@@ -102,13 +102,12 @@ def issue(findings_file: Path, environment: str) -> int:
 @click.option("--audit", "audit_file", type=_FILE, help="The record of `apply --audit`.")
 @click.option("--html", "html_file", type=_FILE, help="Also write the plan as one HTML page.")
 def summary(plan_file: Path | None, audit_file: Path | None, html_file: Path | None) -> int:
-    """Write a plan, or what an apply did, to the run's summary, log and outputs."""
+    """Write a plan, or what an apply did, to the run's summary and outputs."""
     from reconciler.cli import wishes
     from reconciler.github import actions, summaries
 
     if plan_file is not None:
         plan = _plan(plan_file)
-        click.echo(actions.quoted(summaries.plan_log(plan), os.environ), nl=False)
         actions.add_summary(os.environ, lambda cap: summaries.plan_summary(plan, cap))
         actions.set_outputs(os.environ, summaries.plan_outputs(plan, plan_file, html_file))
         if html_file is not None:

@@ -1,7 +1,8 @@
-"""What a workflow step says to GitHub Actions: outputs, a summary, a log that no customer's file can speak in.
+"""What a workflow step says to GitHub Actions and hears from it: outputs, a summary, the event.
 
 Laws (tests/github/test_actions.py): an output's delimiter is random, and outputs hold counts, digests and paths only;
-a summary stays under 1 MiB, beyond which GitHub drops it whole; foreign text stands between stop-commands.
+a summary stays under 1 MiB, beyond which GitHub drops it whole. The log is the workflows' own care: they put
+stop-commands around what a customer's file may speak in.
 """
 
 from __future__ import annotations
@@ -55,14 +56,6 @@ def add_summary(environment: Mapping[str, str], render: Callable[[int], str]) ->
         text = render(room // 3)  # a code unit is at most three bytes of UTF-8
     if len(text.encode("utf-8", "replace")) <= room:
         _append(file, text)
-
-
-def quoted(text: str, environment: Mapping[str, str], token: Delimiter = _random) -> str:
-    """Text for the log: in a workflow, nothing in it is read as a command."""
-    if environment.get("GITHUB_ACTIONS") != "true":
-        return text
-    end = token()
-    return f"::stop-commands::{end}\n{text.rstrip()}\n::{end}::\n"
 
 
 def pull_request(environment: Mapping[str, str]) -> PullRequest:

@@ -1,4 +1,4 @@
-"""A plan, and what an apply did, as the summary, the log and the outputs of a workflow step."""
+"""A plan, and what an apply did, as the summary and the outputs of a workflow step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pathlib import Path
 
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.plan import Action, Plan
-from reconciler.render import markdown, plan_html, plan_markdown, plan_text, words
-from reconciler.render.style import plain
+from reconciler.render import markdown, plan_html, plan_markdown, words
 from reconciler.results import Outcome
 
-_LOG_WIDTH = 120
 _SMALLEST = 20_000  # what the Markdown of a plan needs at the least
 _ROW_ROOM = 400
 
@@ -27,10 +25,6 @@ class Done:
     customer: str
     outcome: str
     problem: str
-
-
-def plan_log(plan: Plan) -> str:
-    return plan_text.render(plan, plain(_LOG_WIDTH))
 
 
 def plan_page(plan: Plan) -> str:
