@@ -150,6 +150,12 @@ class Runtime:
         """Make the next request see what the store holds now: of one script, of a namespace, or of everything."""
         self._admin("POST", INVALIDATE, json.dumps({"namespace": namespace, "name": name}).encode())
 
+    def try_start(self, namespace: str, name: str) -> str:
+        """Start a script's modules without a request: what went wrong, or "". OSError when the start hung."""
+        asked = json.dumps({"namespace": namespace, "name": name}).encode()
+        told: str = json.loads(self._admin("POST", "/start", asked, timeout=START_SECONDS))
+        return told
+
     def statistics(self) -> dict[str, int]:
         """How many scripts are known and loaded, and how many loads and requests there were."""
         found: dict[str, int] = json.loads(self._admin("GET", "/stats"))

@@ -55,7 +55,7 @@ class Platform:
         namespace: str = NAMESPACE,
         syntax: Syntax = Syntax.MODULES,
         secrets: Mapping[str, Mapping[str, Any]] | None = None,
-        assets: Mapping[str, AssetFile] | None = None,
+        files: Mapping[str, AssetFile] | None = None,
         **metadata: Any,
     ) -> None:
         """Upload a script: the code of its only module, or modules by name with (type, content), the main one first."""
@@ -63,12 +63,12 @@ class Platform:
         script = StoredScript(
             namespace=namespace, name=name, id="", etag="", revision=0, created_on="", modified_on="",
             main=next(iter(modules), ""), syntax=syntax, version_id="", deployed_from="api", handlers=(),
-            has_assets=bool(assets), tags=None, metadata={"compatibility_date": "2026-10-01", **metadata},
+            has_assets=bool(files), tags=None, metadata={"compatibility_date": "2026-10-01", **metadata},
             modules=tuple(
                 StoredModule(name, kind, content.encode() if isinstance(content, str) else content)
                 for name, (kind, content) in modules.items()
             ),
-            secrets=secrets or {}, assets=assets or {},
+            secrets=secrets or {}, assets=files or {},
         )  # fmt: skip
         self.store.change_script(namespace, name, lambda _old: script)
         self.runtime.invalidate(namespace, name)

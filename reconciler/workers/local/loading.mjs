@@ -80,6 +80,17 @@ export async function run(env, ctx, script, outbound, props, call) {
   }
 }
 
+/** Start a script's modules and let go of them: what went wrong, or "". */
+export async function tryStart(env, ctx, script) {
+  try {
+    const isolate = await open(env, ctx, script, null);
+    retire(env, ctx, isolate.key, isolate);
+    return isolate.handlers.length ? "" : "The uploaded script has no registered event handlers.";
+  } catch (error) {
+    return error.message;
+  }
+}
+
 /** The outbound parameters that every request now running in an isolate was given; undefined when they differ. */
 export function agreedParameters(key) {
   const isolate = isolates.get(key);
@@ -106,7 +117,7 @@ async function open(env, ctx, script, outbound) {
     makeRoom(env, ctx);
   }
   try {
-    await stubOf(env, isolate, script, outbound, ctx).getEntrypoint().ready();
+    isolate.handlers = await stubOf(env, isolate, script, outbound, ctx).getEntrypoint().ready();
   } catch (error) {
     if (isolates.get(key) === isolate) isolates.delete(key);
     throw new StartError(String(error.message).replace(/^Failed to start Worker:\n/, ""));

@@ -11,7 +11,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { serveAsset } from "./assets.mjs";
 import { leaveByTcp, leavePlatform } from "./egress.mjs";
 import { publicHost, workerFor } from "./hosts.mjs";
-import { StartError, agreedParameters, find, invalidate, nextId, run, statistics } from "./loading.mjs";
+import { StartError, agreedParameters, find, invalidate, nextId, run, statistics, tryStart } from "./loading.mjs";
 
 const HOST_HEADER = "x-reconciler-host"; // lets a client choose the host that the Worker sees
 const ORDINARY = ""; // the namespace of ordinary Workers
@@ -151,11 +151,17 @@ export class Admin extends WorkerEntrypoint {
     const { pathname } = new URL(request.url);
     if (pathname === "/ping") return plain(200, "pong");
     if (pathname === "/stats") return Response.json(statistics());
+    if (pathname === "/start") return this.#start(await request.json());
     if (pathname !== "/invalidate" || request.method !== "POST") return plain(404, "not found");
     const { namespace, name } = await request.json();
     if (!namespace) edge = null; // an ordinary Worker has the namespace "", and addresses belong to those
     invalidate(this.env, this.ctx, namespace ?? null, name ?? null);
     return plain(200, "done");
+  }
+
+  async #start({ namespace, name }) {
+    const script = await find(this.env, namespace, name);
+    return Response.json(script.problem ?? (await tryStart(this.env, this.ctx, script)));
   }
 }
 

@@ -28,10 +28,10 @@ export function entrypoint(exported) {
       return new Invocation({ method: "TAIL", url: "tail" }, props).run(() => handler("tail", events));
     }
 
-    /** Answered as soon as every module has started. */
+    /** Answered as soon as every module has started: the names of what can be called. */
     async ready() {
       await prepare(this.env);
-      return true;
+      return exported === null ? [...listeners.added.keys()] : handlersOf(exported);
     }
 
     /** Free this isolate's memory. The call itself fails by design. */
@@ -71,6 +71,17 @@ function isClass(value) {
 
 function noHandler(method) {
   return new Error(`Handler does not export a ${method}() function.`);
+}
+
+function handlersOf(exported) {
+  const found = [];
+  for (const [name, value] of Object.entries(exported)) {
+    if (typeof value === "function") found.push(isClass(value) ? name : `${name}()`);
+    else if (value !== null && typeof value === "object") {
+      for (const [method, member] of Object.entries(value)) if (typeof member === "function") found.push(`${name}.${method}`);
+    }
+  }
+  return found;
 }
 
 // The runtime's own context shows our properties, and would let a rejected promise pass unseen.
