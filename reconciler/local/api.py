@@ -6,6 +6,7 @@ modules, one row each; to add one, write its function and its row there.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import itertools
@@ -212,7 +213,9 @@ class _Api:
             raise refuse(100119, name=namespace)
 
 
+@functools.cache
 def _routes() -> Map:
+    """Made once: compiling the rules takes 40 ms."""
     rules = [
         Rule(PREFIX + one.path, methods=[one.method], endpoint=one, defaults=one.defaults, strict_slashes=False)
         for one in ENDPOINTS
