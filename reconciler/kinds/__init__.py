@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from reconciler.kinds import custom_domain, dispatcher, namespace, outbound_worker, route, user_worker, workers_dev
+from reconciler.kinds import (
+    custom_domain,
+    dispatcher,
+    namespace,
+    outbound_worker,
+    route,
+    tail_worker,
+    user_worker,
+    workers_dev,
+)
 from reconciler.kinds.connection import Connection
 from reconciler.look import Interest, Seen
 from reconciler.model import Key, Resource, State, Worker
@@ -45,6 +54,7 @@ class Kind(Protocol):
 
 KINDS: tuple[Kind, ...] = (
     namespace,
+    tail_worker,
     outbound_worker,
     user_worker,
     dispatcher,
@@ -62,7 +72,7 @@ def kind_of(key: Key) -> Kind:
 
 def is_worker(key: Key) -> bool:
     """Whether there is code and settings behind it to read back."""
-    return key.kind in (user_worker.NAME, outbound_worker.NAME, dispatcher.NAME)
+    return key.kind in (user_worker.NAME, tail_worker.NAME, outbound_worker.NAME, dispatcher.NAME)
 
 
 def desired(repository: Repository) -> State:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from importlib import resources
 from typing import Any
 
 from reconciler import config, routing
 from reconciler.errors import ConfigError
-from reconciler.kinds import namespace, outbound_worker, routing_kv, uploads, user_worker
+from reconciler.kinds import namespace, outbound_worker, routing_kv, shipped, tail_worker, uploads, user_worker
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Module, Resource, Worker, owner_in
@@ -19,17 +18,12 @@ from reconciler.repository import Dispatcher, Repository
 NAME = "dispatcher"
 ROLE = "dispatcher"  # a tag, beside the owner's: see outbound_worker.ROLE
 
-SHIM = "dispatcher.mjs"
-JAVASCRIPT = "application/javascript+module"
-SHIM_COMPATIBILITY_DATE = "2026-10-01"  # the runtime that the shim is tested with
-
 
 def desired(repository: Repository) -> Iterator[Resource]:
     settings = repository.platform.dispatcher
     if settings is None:
         return
-    needs = {namespace.key(repository)}
-    needs |= {Key(outbound_worker.NAME, name) for name in _outbounds(repository)}
+    needs = {namespace.key(repository), *outbound_worker.keys(repository), *tail_worker.keys(repository)}
     needs |= {Key(user_worker.NAME, script.name) for script in routed(repository)}
     digest = _worker(repository, settings).digest
     owner = repository.platform.name
@@ -109,11 +103,11 @@ def _worker(repository: Repository, settings: Dispatcher) -> Worker:
     if too_large is not None:
         raise ConfigError([too_large])
     own = config.read_ordinary(repository, settings) if settings.main else None
-    table_module = Module(routing.MODULE_NAME, JAVASCRIPT, table.module())
+    table_module = Module(routing.MODULE_NAME, shipped.JAVASCRIPT, table.module())
     return Worker(
-        main=own.main if own else SHIM,
-        modules=(*(own.modules if own else (Module(SHIM, JAVASCRIPT, shipped(SHIM)),)), table_module),
-        settings={"compatibility_date": SHIM_COMPATIBILITY_DATE, **settings.settings},
+        main=own.main if own else shipped.DISPATCHER,
+        modules=(*(own.modules if own else (shipped.module(shipped.DISPATCHER),)), table_module),
+        settings={"compatibility_date": shipped.COMPATIBILITY_DATE, **settings.settings},
         bindings=tuple(sorted((*settings.bindings, *_dispatch(repository)), key=lambda one: str(one["name"]))),
         tags=(ROLE,),
         secrets=settings.secrets,
@@ -131,20 +125,11 @@ def _dispatch(repository: Repository) -> Iterator[Mapping[str, Any]]:
         yield routing_kv.binding(repository.platform.name)
     yield {**target, "name": routing.binding_name("")}
     for one in _bindings(repository):
-        outbound = {"worker": {"service": one.name}, "params": [{"name": name} for name in one.parameters]}
+        service = outbound_worker.declared(repository)[one.name].worker
+        outbound = {"worker": {"service": service}, "params": [{"name": name} for name in one.parameters]}
         yield {**target, "name": one.binding, "outbound": outbound}
 
 
 def _bindings(repository: Repository) -> tuple[routing.OutboundBinding, ...]:
-    return routing.outbound_bindings(
-        {name: repository.platform.outbound_workers[name].parameters for name in _outbounds(repository)}
-    )
-
-
-def _outbounds(repository: Repository) -> list[str]:
-    return sorted(repository.platform.outbound_workers)
-
-
-def shipped(name: str) -> bytes:
-    """A JavaScript file that ships with the reconciler."""
-    return resources.files("reconciler").joinpath("workers", name).read_bytes()
+    declared = outbound_worker.declared(repository)
+    return routing.outbound_bindings({name: one.parameters for name, one in declared.items()})

@@ -1,15 +1,19 @@
-"""Outbound Workers: ordinary Workers of the platform that every fetch of a user Worker passes through."""
+"""Outbound Workers: ordinary Workers of the platform that every fetch of a user Worker passes through.
+
+Beside those that the repository declares there is the one that ships with the reconciler, configured by `egress`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from reconciler import config
-from reconciler.kinds import uploads
+from reconciler import config, egress
+from reconciler.errors import Where
+from reconciler.kinds import shipped, tail_worker, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
-from reconciler.model import Key, Resource, Worker
+from reconciler.model import Key, Module, Resource, Worker
 from reconciler.plan import Change
 from reconciler.repository import Repository
 
@@ -17,18 +21,45 @@ NAME = "outbound_worker"
 ROLE = "outbound-worker"  # a tag: tells our ordinary Workers apart once the repository no longer names them
 
 
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """How an outbound Worker is called in the repository, and in the account."""
+
+    worker: str
+    parameters: tuple[str, ...]
+    where: Where | None
+
+
+def declared(repository: Repository) -> Mapping[str, Outbound]:
+    """By the name that `outbound_worker:` chooses it by."""
+    platform = repository.platform
+    found = {name: Outbound(name, one.parameters, one.where) for name, one in sorted(platform.outbound_workers.items())}
+    if platform.egress is not None:
+        found[egress.OUTBOUND_WORKER] = Outbound(f"{platform.name}-egress", egress.PARAMETERS, platform.egress_where)
+    return found
+
+
+def keys(repository: Repository) -> frozenset[Key]:
+    return frozenset(Key(NAME, one.worker) for one in declared(repository).values())
+
+
 def desired(repository: Repository) -> Iterator[Resource]:
-    for name, one in repository.platform.outbound_workers.items():
-        worker = _worker(repository, name)
-        yield Resource(Key(NAME, name), digest=worker.digest, owner=repository.platform.name, where=one.where)
+    needs = tail_worker.keys(repository)
+    for name, one in declared(repository).items():
+        digest = _worker(repository, name).digest
+        owner = repository.platform.name
+        yield Resource(Key(NAME, one.worker), digest=digest, owner=owner, needs=needs, where=one.where)
 
 
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
-    return uploads.ordinary(seen, connection, NAME, connection.repository.platform.outbound_workers, ROLE)
+    wanted_names = {one.worker for one in declared(connection.repository).values()}
+    return uploads.ordinary(seen, connection, NAME, wanted_names, ROLE)
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:
-    uploads.put_worker(connection, "", change, after, _worker(connection.repository, after.key.name))
+    worker = wanted(connection.repository, after)
+    assert worker is not None
+    uploads.put_worker(connection, "", change, after, worker)
 
 
 def delete(connection: Connection, resource: Resource) -> None:
@@ -36,7 +67,8 @@ def delete(connection: Connection, resource: Resource) -> None:
 
 
 def wanted(repository: Repository, resource: Resource) -> Worker | None:
-    return _worker(repository, resource.key.name)
+    names = [name for name, one in declared(repository).items() if one.worker == resource.key.name]
+    return _worker(repository, names[0]) if names else None
 
 
 def read(connection: Connection, resource: Resource, like: Worker | None) -> Worker | None:
@@ -44,5 +76,16 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 
 def _worker(repository: Repository, name: str) -> Worker:
-    worker = config.read_outbound(repository, name)
-    return replace(worker, tags=(*worker.tags, ROLE))
+    if name != egress.OUTBOUND_WORKER:
+        worker = config.read_outbound(repository, name)
+        return replace(worker, tags=(*worker.tags, ROLE))
+    section = repository.platform.egress
+    assert section is not None
+    rules = egress.read(section, lambda *path: None)
+    return Worker(
+        main=shipped.EGRESS,
+        modules=(shipped.module(shipped.EGRESS), Module(egress.MODULE_NAME, shipped.JAVASCRIPT, egress.module(rules))),
+        settings={"compatibility_date": shipped.COMPATIBILITY_DATE},
+        tags=(ROLE,),
+        secrets=rules.secrets,
+    )

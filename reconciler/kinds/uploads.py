@@ -6,6 +6,7 @@ Law: an upload counts only when the reply shows what was meant; a tag that was d
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import replace
 
 from reconciler import wire
 from reconciler.errors import Problem, ReconcilerError, Where
@@ -14,7 +15,7 @@ from reconciler.kinds.connection import Connection
 from reconciler.ledger import Entry
 from reconciler.look import Seen
 from reconciler.model import PROTECT_TAG, Key, Resource, Secret, SecretReference, Worker, digest_in, owner_in
-from reconciler.plan import Change
+from reconciler.plan import Cause, Change
 from reconciler.replies import Row
 
 
@@ -75,6 +76,8 @@ def put_worker(
 
     `sent` is the Worker in the account's own terms, where those differ from the spec's that the digest is of.
     """
+    if change.cause is Cause.ADOPTED and _marked_only(connection, namespace, change, after, worker):
+        return
     name, api = after.key.name, connection.api
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
     marks = wire.marks(worker, connection.owner)
@@ -130,6 +133,18 @@ def secret_values(
             ]
         )
     return {name: Secret(variables[one.variable]) for name, one in secrets.items()}
+
+
+def _marked_only(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> bool:
+    """Take over a Worker that is what we want already: its tags are set, and its code is not written again."""
+    assert change.before is not None
+    there = read_worker(connection, namespace, change.before, worker)
+    if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
+        return False
+    connection.api.put_tags(namespace, after.key.name, wire.marks(worker, connection.owner))
+    entry = Entry(worker.digest, change.before.etag, "", secrets=_versions(worker.secrets), customer=after.customer)
+    connection.ledger.remember(after.key.kind, {after.key.name: entry})
+    return True
 
 
 def _secrets_to_send(

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 
 from reconciler import config, wire
 from reconciler.guards import USER_WORKER
-from reconciler.kinds import namespace, uploads
+from reconciler.kinds import namespace, tail_worker, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import PROTECT_TAG, Key, Resource, Worker
@@ -17,7 +17,7 @@ NAME = USER_WORKER
 
 
 def desired(repository: Repository) -> Iterator[Resource]:
-    needs = frozenset({namespace.key(repository)})
+    needs = frozenset({namespace.key(repository), *tail_worker.keys(repository)})
     for script in repository.scripts():
         yield Resource(
             Key(NAME, script.name),

@@ -1,0 +1,53 @@
+"""Tail Workers: ordinary Workers of the platform that receive the trace events of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from reconciler import config
+from reconciler.kinds import uploads
+from reconciler.kinds.connection import Connection
+from reconciler.look import Seen
+from reconciler.model import Key, Resource, Worker
+from reconciler.plan import Change
+from reconciler.repository import Repository
+
+NAME = "tail_worker"
+ROLE = "tail-worker"  # a tag, as in outbound_worker
+
+
+def keys(repository: Repository) -> frozenset[Key]:
+    """Whoever may name a tail Worker waits for all of them: they are few, and come first."""
+    return frozenset(Key(NAME, name) for name in repository.platform.tail_workers)
+
+
+def desired(repository: Repository) -> Iterator[Resource]:
+    for name, one in repository.platform.tail_workers.items():
+        digest = _worker(repository, name).digest
+        yield Resource(Key(NAME, name), digest=digest, owner=repository.platform.name, where=one.where)
+
+
+def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
+    return uploads.ordinary(seen, connection, NAME, connection.repository.platform.tail_workers, ROLE)
+
+
+def put(connection: Connection, change: Change, after: Resource) -> None:
+    uploads.put_worker(connection, "", change, after, _worker(connection.repository, after.key.name))
+
+
+def delete(connection: Connection, resource: Resource) -> None:
+    uploads.delete_worker(connection, "", resource)
+
+
+def wanted(repository: Repository, resource: Resource) -> Worker | None:
+    return _worker(repository, resource.key.name) if resource.key.name in repository.platform.tail_workers else None
+
+
+def read(connection: Connection, resource: Resource, like: Worker | None) -> Worker | None:
+    return uploads.read_worker(connection, "", resource, like)
+
+
+def _worker(repository: Repository, name: str) -> Worker:
+    worker = config.read_ordinary(repository, repository.platform.tail_workers[name])
+    return replace(worker, tags=(*worker.tags, ROLE))
