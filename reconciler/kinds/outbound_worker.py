@@ -81,7 +81,7 @@ def _worker(repository: Repository, name: str) -> Worker:
         return replace(worker, tags=(*worker.tags, ROLE))
     section = repository.platform.egress
     assert section is not None
-    rules = egress.read(section, lambda *path: None)
+    rules = egress.read(section, _nowhere)
     return Worker(
         main=shipped.EGRESS,
         modules=(shipped.module(shipped.EGRESS), Module(egress.MODULE_NAME, shipped.JAVASCRIPT, egress.module(rules))),
@@ -89,3 +89,8 @@ def _worker(repository: Repository, name: str) -> Worker:
         tags=(ROLE,),
         secrets=rules.secrets,
     )
+
+
+def _nowhere(*path: object) -> None:
+    """The section was checked when it was loaded; where its parts stand tells nothing any more."""
+    del path

@@ -136,8 +136,12 @@ def secret_values(
 
 
 def _marked_only(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> bool:
-    """Take over a Worker that is what we want already: its tags are set, and its code is not written again."""
-    assert change.before is not None
+    """Take over a script that is what we want already: its tags are set, and its code is not written again.
+
+    Only scripts in a namespace have a call for their tags alone.
+    """
+    if not namespace or change.before is None:
+        return False
     there = read_worker(connection, namespace, change.before, worker)
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
         return False
