@@ -181,7 +181,8 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
     –         ours                        delete, if guards.py lets it (when prune: true)
     –         foreign                     left alone, listed as unmanaged
     """
-    replaced_by = {Key(one.key.kind, old): one for one in desired.resources.values() for old in one.previously}
+    wanted = [desired.resources[key] for key in sorted(desired.resources)]
+    replaced_by = {Key(one.key.kind, old): one for one in wanted for old in one.previously}
     renamed = frozenset(replaced_by)
     compared = [
         _compare(desired.resources.get(key), live.resources.get(key), replaced_by, live, policy)
