@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.github.expressions import Expressions
-from tests.github.world import World, world
+from tests.github.world import Applied, World, first_apply, world
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +16,20 @@ def expressions() -> Iterator[Expressions]:
     process.close()
 
 
+@pytest.fixture(scope="session")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Applied:
+    return first_apply(tmp_path_factory.mktemp("applied"))
+
+
 @pytest.fixture
-def acme(tmp_path: Path, expressions: Expressions) -> Iterator[World]:
+def acme(tmp_path: Path, expressions: Expressions, applied: Applied) -> Iterator[World]:
+    """A platform that is live as its repository says."""
+    with world(tmp_path, expressions, applied) as one:
+        yield one
+
+
+@pytest.fixture
+def new(tmp_path: Path, expressions: Expressions) -> Iterator[World]:
+    """A platform of which nothing is live yet."""
     with world(tmp_path, expressions) as one:
         yield one

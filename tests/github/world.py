@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 NAMESPACE = "acme-production"
+LEDGER = Path(".reconciler/ledger.sqlite3")
 READ_TOKEN, WRITE_TOKEN = "read-token-of-cloudflare", "write-token-of-cloudflare"
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 
@@ -125,8 +128,11 @@ class World:
 
     def run(self, name: str, event: Event) -> JobRun:
         """The one job of a workflow that was not skipped."""
+        before = len(self.hub.calls)
         jobs = [job for job in workflow.run(self.hosted, name, event) if job.result != "skipped"]
         assert len(jobs) == 1, [job.name for job in jobs]
+        for call in self.hub.calls[before:]:
+            assert _allowed(call.permission, jobs[0].permissions), f"{name} may not {call.method} {call.path}"
         return jobs[0]
 
     def change(self, files: Mapping[str, str | None], *, number: int = 7, branch: str = "change") -> PullRequest:
@@ -164,19 +170,33 @@ class World:
         assert script.main_module is not None
         return script.main_module.content.decode()
 
-    def edit_by_hand(self, name: str, code: str) -> None:
-        """Someone else uploads a script, tags and all."""
+    def edit_by_hand(self, name: str, code: str) -> StoredScript:
+        """Someone else uploads a script, tags and all; what it was before."""
+        before = self.store.script(NAMESPACE, name)
+        assert before is not None
+        modules = tuple(replace(one, content=code.encode()) for one in before.modules)
+        after = replace(before, modules=modules, etag="by-hand", modified_on=self.store.now())
+        self.store.change_script(NAMESPACE, name, lambda _: after)
+        return before
 
-        def change(old: StoredScript | None) -> StoredScript:
-            assert old is not None
-            modules = tuple(replace(one, content=code.encode()) for one in old.modules)
-            return replace(old, modules=modules, etag=f"by-hand-{len(code)}", modified_on=self.store.now())
-
-        self.store.change_script(NAMESPACE, name, change)
+    def put_back(self, before: StoredScript) -> None:
+        self.store.change_script(NAMESPACE, before.name, lambda _: before)
 
     def writes(self) -> list[str]:
         """The changes that Cloudflare was asked for so far."""
         return [f"{method} {path.rpartition('/')[2]}" for method, path in self.requests if method != "GET"]
+
+
+def _allowed(needed: str, granted: Mapping[str, str]) -> bool:
+    """A comment may be written by who may write issues or pull requests."""
+    if not needed:
+        return True
+    scope, colon, level = needed.partition(": ")
+    if not colon:
+        return any(granted.get(one) == scope for one in ("issues", "pull-requests"))
+    if scope == "pull-requests" and "issues" in granted:
+        scope = "issues"
+    return granted.get(scope) in {"read": ("read", "write"), "write": ("write",)}[level]
 
 
 def event_of(
@@ -208,10 +228,37 @@ def nightly(commit: str) -> Event:
     return Event("schedule", {"repository": {"default_branch": "main"}}, commit, "refs/heads/main", actor="")
 
 
+@dataclass(frozen=True)
+class Applied:
+    """What a first apply leaves: the account at Cloudflare, and the ledger."""
+
+    account: Path
+    ledger: bytes
+
+
+def first_apply(folder: Path) -> Applied:
+    """Apply FILES once, for all tests that begin there."""
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    state = Store(folder / "cloudflare")
+    with contextlib.closing(state), Server(create_app(state, token=WRITE_TOKEN)) as server:
+        env = {
+            **{name: os.environ[name] for name in ("PATH", "HOME")},
+            "CLOUDFLARE_API_BASE_URL": f"{server.url}/client/v4",
+            "CLOUDFLARE_API_TOKEN": WRITE_TOKEN,
+        }
+        command = [str(workflow.PYTHON.parent / "reconciler"), "apply", "--yes"]
+        subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    return Applied(folder / "cloudflare", (folder / LEDGER).read_bytes())
+
+
 @contextmanager
-def world(folder: Path, expressions: Expressions) -> Iterator[World]:
-    """A new repository with the workflows in it. Nothing is applied yet."""
+def world(folder: Path, expressions: Expressions, applied: Applied | None = None) -> Iterator[World]:
+    """A new repository with the workflows in it."""
     repository = Repository(folder)
+    if applied is not None:
+        shutil.copytree(applied.account, folder / "cloudflare")
     requests: list[tuple[str, str]] = []
     state = Store(folder / "cloudflare")
     state.put_token(hashlib.sha256(READ_TOKEN.encode()).hexdigest(), "active")
@@ -227,6 +274,8 @@ def world(folder: Path, expressions: Expressions) -> Iterator[World]:
             cloudflare,
             {name: {"CLOUDFLARE_API_TOKEN": token} for name, token in tokens.items()},
         )
+        if applied is not None:
+            hosted.caches["reconciler-ledger--99-1"] = applied.ledger
         shipped = templates.files(requirement="reconciler==1.0.0", owner="@octo-boss")
         hub.tips["main"] = repository.commit({**FILES, **shipped}, "Begin")
         yield World(repository, hub, hosted, state, requests)

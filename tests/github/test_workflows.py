@@ -1,0 +1,199 @@
+"""The workflows, run step by step against a GitHub and a Cloudflare on loopback: what people and strangers do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.github.world import (
+    FILES,
+    READ_TOKEN,
+    SHOP,
+    WRITE_TOKEN,
+    World,
+    by_hand,
+    event_of,
+    nightly,
+    push,
+)
+
+NEW_SHOP = 'export default { fetch: () => new Response("new shop") };\n'
+HELLO, INITECH = "customers/initech/hello.mjs", "customers/initech/customer.yaml"
+
+
+def test_a_pull_request_shows_its_plan_in_one_comment_and_its_merge_applies_exactly_that(new: World) -> None:
+    pull = new.change({SHOP: NEW_SHOP})
+
+    planned = new.plan(pull)
+
+    assert planned.result == "success", planned.log
+    (comment,) = new.hub.comments[pull.number]
+    shown = comment["body"].splitlines()
+    assert shown[0].startswith("<!-- reconciler plan env= digest=")
+    assert shown[1].startswith("**4 to create** · platform, globex, initech · ")
+    assert shown[1] in planned.summary
+    assert planned.step("Comment").outputs["comment-url"] == comment["html_url"]
+    assert planned.step("Show").outputs["to-create"] == "4"
+    assert new.writes() == []
+
+    applied = new.run("apply.yml", new.merge(pull))
+
+    assert applied.result == "success", applied.log
+    assert "#7: it is the reviewed plan" in applied.step("Compare with the review").log
+    assert new.live() == {"globex-shop", "initech-hello"}
+    assert new.code("globex-shop") == NEW_SHOP
+    assert "4 applied" in applied.summary
+    assert list(new.hosted.caches) == ["reconciler-ledger--102-1"]
+    assert b'"outcome": "applied"' in new.hosted.artifacts["102"]["apply-production-1"]
+
+
+def test_a_pull_request_that_changes_nothing_live_gets_no_comment_and_a_later_one_is_told(acme: World) -> None:
+    pull = acme.change({"README.md": "Hello.\n"})
+    assert acme.plan(pull).result == "success"
+    assert acme.hub.comments == {}
+
+    acme.hub.says(pull.number, "LGTM", "octocat")
+    ours = acme.hub.says(pull.number, f"<!-- reconciler plan env= digest={'0' * 32} risks= head= -->\nold")
+    assert acme.plan(pull).result == "success"
+    assert "nothing to do" in ours["body"]
+    assert len(acme.hub.comments[pull.number]) == 2
+
+
+def test_a_fork_gets_an_offline_plan_and_no_token_is_anywhere_near(acme: World) -> None:
+    acme.hosted.secrets = {**acme.hosted.secrets, "": {"CLOUDFLARE_API_TOKEN": "a-secret-of-the-repository"}}
+    pull = acme.change({SHOP: NEW_SHOP})
+
+    job = acme.plan(pull, fork=True)
+
+    assert (job.name, job.result) == ("offline", "success"), job.log
+    assert job.permissions == {"contents": "read"}
+    assert job.environment == ""
+    secrets = [acme.hosted.token, READ_TOKEN, WRITE_TOKEN, "a-secret-of-the-repository"]
+    for step in job.steps:
+        told = " ".join([*step.env.values(), *step.inputs.values(), step.log, step.summary])
+        assert not [one for one in secrets if one in told], step.name
+        assert not [name for name in step.env if "TOKEN" in name or "SECRET" in name], step.name
+    assert "**1 to update** · globex" in job.summary
+    assert acme.requests == []
+    assert acme.hub.calls == []
+
+
+HOSTILE = "$(touch pwned) `touch pwned` \"; touch pwned; ' %0A::error::x\n::error::y"
+
+
+def test_hostile_titles_names_and_contents_stay_text(acme: World, tmp_path: Path) -> None:
+    code = f"/*\n::add-mask::shop\n  ::error::owned\n##[error]owned\n::stop-commands::x\n{HOSTILE}\n*/\n{NEW_SHOP}"
+    module = "customers/globex/lib/$(touch pwned);::error::owned.mjs"
+    customer = FILES["customers/globex/customer.yaml"] + '    modules: ["lib/*.mjs"]\n'
+    pull = acme.change({SHOP: code, module: NEW_SHOP, "customers/globex/customer.yaml": customer})
+
+    job = acme.plan(pull, title=HOSTILE)
+
+    assert not list(tmp_path.rglob("pwned"))
+    spoken = [name for step in job.steps for name, _ in step.commands if name != "stop-commands"]
+    # A name like this may well be refused; then it is validate that speaks, once, about that file.
+    assert spoken in ([], ["error"]), job.log
+    assert HOSTILE not in "".join(step.log for step in job.steps if step.name != "Plan")
+
+
+def test_an_apply_whose_plan_nobody_reviewed_is_refused_and_goes_on_by_hand(acme: World) -> None:
+    """The delete came into the repository by a push that no pull request showed."""
+    commit = acme.repository.commit({INITECH: None, HELLO: None})
+    acme.repository.commit({"platform.yaml": FILES["platform.yaml"] + "safety: {max_deletes: {percent: 100}}\n"})
+    commit = acme.repository.commit({})
+
+    refused = acme.run("apply.yml", push(commit))
+
+    assert refused.result == "failure"
+    told = refused.step("Compare with the review").log
+    assert "holds what nobody reviewed: " in told
+    assert "delete user_worker/initech-hello" in told
+    assert refused.step("Apply").outcome == "skipped"
+    assert acme.writes() == []
+
+    digest = refused.step("Show").outputs["plan-digest"]
+    assert digest in told
+    applied = acme.run("apply.yml", by_hand(commit, digest=digest))
+    assert applied.result == "success", applied.log
+    assert acme.live() == {"globex-shop"}
+
+
+def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(acme: World) -> None:
+    before = acme.edit_by_hand("globex-shop", "export default {}; // a hot fix in the dashboard\n")
+
+    assert acme.run("drift.yml", nightly("main")).result == "success"
+
+    (issue,) = acme.hub.issues
+    assert issue["title"] == "Drift: 1 drifted"
+    assert "globex-shop" in issue["body"]
+
+    acme.put_back(before)
+    assert acme.run("drift.yml", nightly("main")).result == "success"
+    assert issue["state"] == "closed"
+    assert "no drift" in acme.hub.comments[issue["number"]][0]["body"]
+    assert acme.writes() == []
+
+
+def test_without_a_token_the_plan_fails_and_the_comment_is_marked(acme: World) -> None:
+    pull = acme.change({SHOP: NEW_SHOP})
+    old = f"<!-- reconciler plan env= digest={'0' * 32} risks= head={pull.head} -->\n**1 to update**\n"
+    comment = acme.hub.says(pull.number, old)
+    acme.hosted.secrets = {}
+
+    job = acme.plan(pull)
+
+    assert job.result == "failure"
+    assert "CLOUDFLARE_API_TOKEN is not set" in job.step("Plan").log
+    assert "**Outdated.**" in comment["body"]
+    assert "head= -->" in comment["body"]
+
+
+def test_github_down_fails_the_job_and_loses_neither_summary_nor_artifact(acme: World) -> None:
+    pull = acme.change({SHOP: NEW_SHOP})
+    acme.hub.token = "someone-else's"  # as good as down, without the waiting
+
+    job = acme.plan(pull)
+
+    assert job.result == "failure"
+    assert "GitHub answered 401 to GET" in job.step("Comment").log
+    assert "**1 to update** · globex" in job.summary
+    assert acme.hosted.artifacts["101"]["plan-production"]
+
+
+def test_an_apply_is_refused_while_github_cannot_tell_what_was_reviewed(acme: World) -> None:
+    commit = acme.repository.commit({SHOP: NEW_SHOP})
+    acme.hub.token = "someone-else's"
+
+    job = acme.run("apply.yml", push(commit))
+
+    assert job.result == "failure"
+    assert job.step("Apply").outcome == "skipped"
+    assert acme.writes() == []
+
+
+def test_a_poisoned_ledger_costs_nothing_but_its_memory(acme: World) -> None:
+    acme.hosted.caches["reconciler-ledger--999-1"] = b"SQLite format 3\0" + b"poison" * 1000
+    commit = acme.repository.commit({SHOP: NEW_SHOP})
+
+    job = acme.run("apply.yml", push(commit))
+
+    assert job.result == "success", job.log
+    assert acme.code("globex-shop") == NEW_SHOP
+    assert b"poison" not in acme.hosted.caches["reconciler-ledger--101-1"]
+
+
+@pytest.mark.parametrize("author, result", [("globex-dev", "failure"), ("octo-boss", "success")])
+def test_what_is_not_for_customers_to_set_needs_an_owner_of_the_platform(acme: World, author: str, result: str) -> None:
+    customer = FILES["customers/globex/customer.yaml"].replace("tier: basic", "tier: basic\nlimits: {cpu_ms: 900}")
+    pull = acme.change({"customers/globex/customer.yaml": customer, SHOP: NEW_SHOP})
+
+    job = acme.run("owners.yml", event_of(pull, author=author))
+
+    assert job.result == result, job.log
+    if result == "failure":
+        assert 'the key "limits.cpu_ms" is not for customers to set' in job.log
+        head = {"user": {"login": "octo-boss"}, "state": "APPROVED", "commit_id": pull.head}
+        acme.hub.reviews[pull.number] = [head]
+        again = acme.run("owners.yml", event_of(pull, author=author, name="pull_request_review"))
+        assert again.result == "success", again.log
