@@ -25,7 +25,8 @@ LARGEST_BYTES = 1 << 20
 MOST_LINES = 5_000  # from the first line that differs to the last: 1.5 s at worst
 
 # Modules that we compile from data: a reader wants to know which script lost its outbound Worker, not which line.
-DATA_MODULES: Mapping[str, Callable[[bytes], Spec]] = {routing.MODULE_NAME: routing_told.told}
+# Each with the word that its fields stand under.
+DATA_MODULES: Mapping[str, tuple[str, Callable[[bytes], Spec]]] = {routing.MODULE_NAME: ("routes", routing_told.told)}
 
 NO_NEWLINE = "\\ No newline at end of file"  # as git and diff have it
 HIDDEN = "***"
@@ -40,7 +41,7 @@ def explain_worker(before: Worker | None, after: Worker | None) -> Explanation:
     A module that differs is told once: as code, or by its fields where it holds data of ours.
     """
     old, new = before.modules if before else (), after.modules if after else ()
-    data = {name: changes for name, read in DATA_MODULES.items() if (changes := _explain_data(name, read, old, new))}
+    data = {name: changes for name in DATA_MODULES if (changes := _explain_data(name, old, new))}
     code = tuple(one for one in explain_code(old, new) if one.module not in data)
     fields = [
         one for one in explain(before.spec() if before else {}, after.spec() if after else {}) if not _is_code(one)
@@ -153,16 +154,16 @@ def _mask(value: Any, path: tuple[str, ...], spec: Spec) -> Any:
     return HIDDEN if len(path) > 1 and path[1] in _SECRET_FIELDS else value
 
 
-def _explain_data(
-    name: str, read: Callable[[bytes], Spec], old: Sequence[Module], new: Sequence[Module]
-) -> tuple[FieldChange, ...]:
+def _explain_data(name: str, old: Sequence[Module], new: Sequence[Module]) -> tuple[FieldChange, ...]:
     """The fields of a data module that is on both sides; () where one of them is not ours after all."""
     contents = [one.content for modules in (old, new) for one in modules if one.name == name]
+    if len(contents) != 2:
+        return ()
+    place, read = DATA_MODULES[name]
     try:
-        before, after = map(read, contents) if len(contents) == 2 else ({}, {})
+        before, after = map(read, contents)
     except ValueError:
         return ()
-    place = name.partition(".")[0]
     return tuple(FieldChange((place, *one.path), one.before, one.after) for one in explain(before, after))
 
 

@@ -95,7 +95,7 @@ def middling() -> Plan:
             Cause.EDITED,
             _live("dispatcher", "acme-dispatcher", "", "1"),
             _wanted("dispatcher", "acme-dispatcher", "", "2"),
-            Explanation((FieldChange(("scripts", "globex-shop", "outbound"), "egress-guard", "strict"),)),
+            Explanation((FieldChange(("routes", "scripts", "globex-shop", "outbound"), "egress-guard", "strict"),)),
         ),
         create("globex", "globex-landing", worker("landing.mjs", "export default {};\n", limits={"cpu_ms": 10})),
         create("globex", "globex-store-2", worker("store.mjs", "export default {};\n"), previously=("globex-store",)),
@@ -107,6 +107,7 @@ def middling() -> Plan:
         create("umbrella", "umbrella-lab", worker("lab.mjs", "export default {};\n"), cause=Cause.MISSING),
         update("umbrella", "umbrella-www", *_tags(), cause=Cause.ADOPTED),
         *_platform_module_everywhere(300, 40),
+        _platform_module_and_limits("umbrella", "umbrella-api"),
     ]
     withheld = tuple(delete("hooli", f"hooli-{n}") for n in range(3))
     refusal = Problem(
@@ -244,6 +245,14 @@ def _platform_module_everywhere(count: int, customers: int) -> Iterator[Change]:
             _wanted("user_worker", name, customer, "2"),
             told,
         )
+
+
+def _platform_module_and_limits(customer: str, name: str) -> Change:
+    before, after = (
+        Worker("a.mjs", (Module("platform_module.mjs", _JAVASCRIPT, code, injected=True),), {"limits": {"cpu_ms": cpu}})
+        for code, cpu in ((PLATFORM_BEFORE, 10), (PLATFORM_AFTER, 20))
+    )
+    return update(customer, name, before, after)
 
 
 _JAVASCRIPT = "application/javascript+module"

@@ -212,6 +212,16 @@ def _front(change: Change) -> bool:
     return change.key.kind in ("namespace", "dispatcher", "route", "custom_domain")
 
 
+def _front_told(change: Change) -> str:
+    """Addresses before terms: those are told of their scripts already."""
+    return _fields_told("hosts", "hostname", "path", "customers", "bindings")(change) or _told(change)
+
+
+def _limits(change: Change) -> bool:
+    """The dispatcher repeats the limits of every script, each of which is a change of its own."""
+    return change.key.kind != "dispatcher" and bool(_fields_told("limits")(change))
+
+
 def _told(change: Change) -> str:
     return words.gist(change) or words.cause(change)
 
@@ -221,7 +231,7 @@ RISKS = (
     Risk("protection", _protection, _protection_told),
     Risk("overwrites what someone else did", _overwrites, _told),
     Risk("outbound traffic", _outbound, _outbound_told),
-    Risk("limits", lambda change: bool(_fields_told("limits")(change)), _fields_told("limits")),
+    Risk("limits", _limits, _fields_told("limits")),
     Risk("platform module", lambda change: bool(_platform_module_told(change)), _platform_module_told),
-    Risk("dispatcher and routes", _front, _told),
+    Risk("dispatcher and routes", _front, _front_told),
 )

@@ -267,7 +267,10 @@ def _blocks(change: Change, *, diffs: bool) -> list[str]:
 
 def _table(fields: Sequence[FieldChange], action: Action) -> str:
     if action is Action.UPDATE:
-        rows = [f"| {cell(words.path(one))} | {' | '.join(map(cell, words.sides(one)))} |" for one in fields]
+        rows = [
+            f"| {cell(words.path(one))} | {' | '.join(cell(side) if side else '' for side in words.sides(one))} |"
+            for one in fields
+        ]
         return "\n".join(["| | before | after |", "|-|-|-|", *rows])
     side = 1 if action is Action.CREATE else 0
     rows = [f"| {cell(words.path(one))} | {cell(words.sides(one)[side])} |" for one in fields]

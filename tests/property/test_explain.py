@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reconciler import routing
 from reconciler.explain import HIDDEN, LARGEST_BYTES, MOST_LINES, explain, explain_code, explain_worker
 from reconciler.model import Module, SecretReference, Worker, canonical
 from reconciler.plan import ABSENT, FieldChange
@@ -85,6 +86,46 @@ def test_a_module_that_differs_is_told_once_as_code() -> None:
     explanation = explain_worker(before, after)
     assert [change.path for change in explanation.fields] == [("limits", "cpu_ms")]
     assert [change.module for change in explanation.code] == ["a.mjs", "gone.mjs", "new.mjs"]
+
+
+def test_the_routing_table_is_told_by_script_and_not_by_line() -> None:
+    before, after = (
+        Worker("d.mjs", (Module(routing.MODULE_NAME, "application/javascript+module", table.module()),))
+        for table in (_table(outbound="egress-guard", cpu_ms=10), _table(outbound="", cpu_ms=50))
+    )
+    explanation = explain_worker(before, after)
+    assert explanation.code == ()
+    assert list(explanation.fields) == [
+        FieldChange(("routes", "bindings", "egress-guard"), "OUT", ABSENT),
+        FieldChange(("routes", "parameters", "egress-guard"), ["customer"], ABSENT),
+        FieldChange(("routes", "scripts", "shop", "limits", "cpuMs"), 10, 50),
+        FieldChange(("routes", "scripts", "shop", "outbound"), "egress-guard", ABSENT),
+    ]
+
+
+def test_a_table_of_someone_else_is_told_as_code() -> None:
+    for theirs in (b"export default {};\n", b"\xff", b'export default {"format":1,"scripts":3};\n'):
+        before = Worker("d.mjs", (Module(routing.MODULE_NAME, "application/javascript+module", theirs),))
+        ours = _table(outbound="", cpu_ms=50).module()
+        after = Worker("d.mjs", (Module(routing.MODULE_NAME, "application/javascript+module", ours),))
+        assert [change.module for change in explain_worker(before, after).code] == [routing.MODULE_NAME]
+
+
+def test_a_table_in_kv_is_told_by_the_digest_of_its_parts() -> None:
+    before, after = (
+        Worker("d.mjs", (Module(routing.MODULE_NAME, "t", _table(outbound="", cpu_ms=n, table="kv").module()),))
+        for n in (10, 50)
+    )
+    (change,) = explain_worker(before, after).fields
+    assert change.path == ("routes", "parts")
+    assert str(change.after).startswith("1 in Workers KV, ")
+
+
+def test_ten_thousand_fields_are_explained_in_seconds() -> None:
+    before, after = ({"scripts": {f"s{n}": {"limits": {"cpu_ms": cpu}} for n in range(10_000)}} for cpu in (10, 50))
+    began = time.perf_counter()
+    assert len(explain(before, after)) == 10_000
+    assert time.perf_counter() - began < 20
 
 
 def test_the_type_of_a_module_stays_a_field() -> None:
@@ -197,6 +238,13 @@ def _worker(modules: dict[str, bytes], **settings: Any) -> Worker:
         tuple(Module(name, "application/javascript+module", content) for name, content in modules.items()),
         settings,
     )
+
+
+def _table(*, outbound: str, cpu_ms: int, table: Literal["bundle", "kv"] = "bundle") -> routing.Table:
+    settings = routing.DispatcherSettings(platform="acme", hostname="{script}.acme.app", path="", table=table)
+    script = routing.RoutedScript("shop", "globex", "basic", cpu_ms=cpu_ms, outbound=outbound)
+    bindings = [routing.OutboundBinding(outbound, "OUT", ("customer",))] if outbound else []
+    return routing.compile_table(settings, [script], bindings)
 
 
 def _code(old: bytes, new: bytes) -> Any:

@@ -135,6 +135,7 @@ def test_a_place_is_found_by_its_path() -> None:
     assert position(text, ("none",), "f") == Where("f", 1, 1)
 
 
+@pytest.mark.deep
 def test_ten_thousand_changes_are_written_and_read_in_seconds() -> None:
     plan = plans.alike(10_000)
     assert plan_json.read(plan_json.render(plan)).digest == plan.digest

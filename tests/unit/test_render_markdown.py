@@ -41,7 +41,7 @@ def test_like_changes_are_one_row() -> None:
     assert len(text) < 2_000
 
 
-@pytest.mark.parametrize("sample", [*SAMPLES, plans.large])
+@pytest.mark.parametrize("sample", [*SAMPLES, lambda: plans.large(2_000)])
 @pytest.mark.parametrize("cap", [20_000, 40_000, markdown.CAP])
 def test_it_is_never_longer_than_the_cap(sample: plans.Sample, cap: int) -> None:
     assert markdown.length(plan_markdown.render(sample(), cap)) <= cap
@@ -49,11 +49,11 @@ def test_it_is_never_longer_than_the_cap(sample: plans.Sample, cap: int) -> None
 
 @pytest.mark.parametrize("cap", [20_000, 30_001, 40_017, markdown.CAP])
 def test_what_does_not_fit_is_left_out_by_whole_rows_and_counted(cap: int) -> None:
-    text = plan_markdown.render(plans.large(), cap)
+    text = plan_markdown.render(plans.large(2_000), cap)
     told = len(re.findall(r"^(?:- |\*\*)`+[~+-] customer-", text, re.MULTILINE))
-    left = re.search(r"^\*\*([\d,]+) changes of [\d,]+ customers did not fit here\*\*", text, re.MULTILINE)
+    left = re.search(r"^\*\*([\d,]+) changes of [\d,]+ customers? did not fit here\*\*", text, re.MULTILINE)
     assert left is not None
-    assert told + int(left[1].replace(",", "")) == 10_000
+    assert told + int(left[1].replace(",", "")) == 2_000
     assert text.count("<details") == text.count("</details>")
     for line in text.splitlines():
         assert not line.startswith("|") or line.endswith("|")
@@ -133,6 +133,28 @@ def test_a_long_diff_is_cut_with_a_count() -> None:
     after = plans.worker("a.mjs", "".join(f"new {n}\n" for n in range(400)))
     text = plan_markdown.render(Plan("acme", "n", changes=(plans.update("c", "s", before, after),)))
     assert "@@ … 501 more lines @@" in text
+
+
+def test_a_script_that_loses_its_outbound_worker_is_a_risk() -> None:
+    text = plan_markdown.render(plans.middling())
+    assert "`routes.scripts.globex-shop.outbound egress-guard → strict`" in text[: text.index("<details")]
+
+
+def test_a_diff_that_several_scripts_share_is_told_once() -> None:
+    text = plan_markdown.render(plans.middling())
+    assert text.count('+export const version = "2";') == 1
+    assert "<b><code>~ platform_module.mjs</code></b> (platform module) in 301 scripts of 41 customers +1 −1" in text
+
+
+def test_a_risk_that_many_share_is_one_row() -> None:
+    changes = tuple(
+        plans.update(
+            "c", f"s{n}", plans.worker("a", f"{n}", limits={"cpu_ms": 1}), plans.worker("a", "", limits={"cpu_ms": 2})
+        )
+        for n in range(5)
+    )
+    text = plan_markdown.render(Plan("acme", "n", changes=changes))
+    assert "| **limits** | `~ 5 scripts` | c | `limits.cpu_ms 1 → 2` |" in text
 
 
 def test_a_worker_that_lost_its_protection_is_a_risk() -> None:

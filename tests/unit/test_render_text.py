@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.explain import explain_worker
 from reconciler.plan import Action, Explanation, FieldChange, Plan
 from reconciler.render import plan_text
 from reconciler.render.style import coloured, columns, cut, plain
@@ -78,6 +79,29 @@ def test_a_new_file_is_told_by_its_size_and_an_edited_one_by_its_diff() -> None:
     assert "        │ -      return new Response(PRICES[env.TIER]);" in text
 
 
+def test_a_diff_that_several_scripts_share_is_told_once() -> None:
+    text = plan_text.render(plans.middling())
+    assert text.count('+export const version = "2";') == 1
+    assert text.index("the same change of code in several scripts") < text.index("▸ platform")
+    assert "~ platform_module.mjs (platform module)  27d27a41 → ddff4c9b, 76 B" in text
+
+
+def test_what_a_deleted_script_was_is_not_told() -> None:
+    gone = plans.worker("a.mjs", "x\n", limits={"cpu_ms": 10})
+    change = replace(plans.delete("c", "s"), explanation=explain_worker(gone, None))
+    text = plan_text.render(Plan("acme", "n", changes=(change,)))
+    assert "  - s  gone from the repository\n\n" in text
+    assert "cpu_ms" not in text
+
+
+def test_thousands_of_fields_are_counted() -> None:
+    fields = tuple(FieldChange(("routes", f"s{n}"), 1, 2) for n in range(3_000))
+    change = replace(
+        plans.update("c", "s", plans.worker("a", ""), plans.worker("a", "")), explanation=Explanation(fields)
+    )
+    assert "… and 2,960 more fields" in plan_text.render(Plan("acme", "n", changes=(change,)))
+
+
 def test_minified_code_is_told_by_its_size() -> None:
     assert "~ bundle.mjs  b68b598a → cf34d03a, 20.0 kB → 20.4 kB" in plan_text.render(plans.middling())
 
@@ -105,9 +129,10 @@ def test_what_was_not_read_back_says_why() -> None:
         (FieldChange(("a b", "c"), None, ""), '"a b".c  null → ""'),
         (FieldChange(("v",), "1", 1), 'v  "1" → 1'),
         (FieldChange(("v",), "none", "true"), 'v  "none" → "true"'),
+        (FieldChange(("v",), {"text": "a b", "type": "x"}, [1, None]), 'v  {type: x, text: "a b"} → [1, null]'),
         (FieldChange(("tags",), ["a", "b"], ["b", "c"]), "tags  +c −a"),
-        (FieldChange(("tags",), ["a", "b"], ["b", "a"]), 'tags  ["a", "b"] → ["b", "a"]'),
-        (FieldChange(("tags",), ["a"], ["a", "a"]), 'tags  ["a"] → ["a", "a"]'),
+        (FieldChange(("tags",), ["a", "b"], ["b", "a"]), "tags  [a, b] → [b, a]"),
+        (FieldChange(("tags",), ["a"], ["a", "a"]), "tags  [a] → [a, a]"),
         (FieldChange(("secrets", "KEY"), 1, 2), "secrets.KEY  version 1 → version 2"),
     ],
 )
