@@ -271,7 +271,7 @@ class _Reader:
             try:
                 return number(text)
             except ValueError:
-                self._add(node, "this number cannot be kept", "JSON has none so large, infinite or undefined", "quote it",
+                self._add(node, "this number cannot be kept", "JSON has none so large or undefined", "quote it",
                           "yaml-number")  # fmt: skip
         return text
 
