@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for name, make in OUTPUTS.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")
+    schema = json.dumps(plan_json.plan_schema(), indent=2, ensure_ascii=False) + "\n"
+    (FOLDER.parents[1] / "schemas" / "plan.schema.json").write_text(schema, encoding="utf-8")
 
 
 if __name__ == "__main__":

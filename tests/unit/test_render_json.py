@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -37,6 +38,11 @@ def test_the_schema_describes_every_field_and_allows_no_other() -> None:
     assert set(schema["properties"]) == set(document) == set(schema["required"])
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**document, "extra": 1}, schema)
+
+
+def test_the_committed_schema_is_the_one_that_the_code_gives() -> None:
+    file = Path(__file__).parents[2] / "schemas" / "plan.schema.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == plan_json.plan_schema(), "if meant: python -m tests.goldens"
 
 
 def test_the_text_is_ascii_and_the_same_each_time() -> None:
