@@ -108,6 +108,7 @@ class _HttpServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Without the look-up of the host's name that the library does here; it can take seconds."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port is free again as soon as we are gone
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
