@@ -7,11 +7,12 @@ file: settings.py or scripts.py; of several customers: _across here.
 from __future__ import annotations
 
 import datetime
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler import customer_file, files, platform_file, routing, source
+from reconciler import customer_file, egress, files, platform_file, routing, source
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.files import Folder
 from reconciler.model import PROTECT_TAG, Assets, Worker
@@ -72,6 +73,9 @@ def load(
         customers += [compiled.customer] if compiled.customer else []
     if loaded.platform is not None:
         problems += _across(loaded.platform, customers)
+    if loaded.platform is not None and loaded.egress is not None:
+        ids = {posixpath.basename(folder.path) for folder in found.customers}
+        problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=ids)
     told = _told(root, problems)
     if loaded.platform is None or any(one.severity is Severity.ERROR for one in told):
         raise ConfigError(told)

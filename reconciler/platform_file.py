@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconciler import files, layers, routing, schema, scripts, settings, validation
+from reconciler import egress, files, layers, routing, schema, scripts, settings, validation
+from reconciler.egress import Egress
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.model import Module, Worker
 from reconciler.repository import (
@@ -59,6 +60,7 @@ class Loaded:
     platform: Platform | None
     terms: Terms | None
     problems: tuple[Problem, ...]
+    egress: Egress | None = None  # the section as values, to be checked when the customers are known
 
 
 def load(root: Path, environment: str, variables: Mapping[str, str], today: datetime.date) -> Loaded:
@@ -73,7 +75,9 @@ def load(root: Path, environment: str, variables: Mapping[str, str], today: date
     for layer in (*terms.defaults, *(one for tier in terms.tiers.values() for one in tier)):
         problems += settings.layer_problems(layer, terms.outbound_workers, today)
     platform = _Reader(source, environment, today, tree, problems).platform(variables)
-    return Loaded(platform, terms, tuple(problems))
+    section = source.data.get("egress")
+    rules = egress.read(section, lambda *keys: source.where(("egress", *keys))) if section is not None else None
+    return Loaded(platform, terms, tuple(problems), rules)
 
 
 def read_source(root: Path, environment: str) -> Overlaid:
@@ -233,6 +237,8 @@ class _Reader:
     def _names(self) -> None:
         """No two Workers of the account have one name, and none takes that of the Worker that ships here."""
         seen: dict[str, Where] = {}
+        if "egress" in self.source.data:
+            seen[f"{self.source.data['platform']}-egress"] = self.source.where_key(("egress",))
         dispatcher = self.source.data.get("dispatcher", {}).get("name")
         places = [("dispatcher", "name")] if dispatcher else []
         places += [

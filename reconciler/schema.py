@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from reconciler import egress
 from reconciler.bindings import KINDS
 from reconciler.routing import PAGES, PARAMETERS
 
@@ -124,10 +125,7 @@ def _platform_properties() -> Schema:
             WORKER_NAME,
             _WORKER_RULE,
         ),
-        "egress": {
-            "type": "object",
-            "description": "The outbound Worker that ships with the reconciler; `outbound_worker: default` selects it.",
-        },
+        "egress": egress.SCHEMA,
         "tail_workers": _names(
             _object("A tail Worker.", _ordinary(), ["main"]),
             "Workers that get the trace events of the dispatcher and of every script.",
