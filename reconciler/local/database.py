@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,10 +100,11 @@ class Database:
         self.file = folder / FILE_NAME
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
+        weakref.finalize(self, _close, self._idle)
         # Threads wait here for their turn to write, in order; SQLite's own waiting between processes polls.
         self._writing = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # secrets are in it
             self._migrate()
         except (OSError, sqlite3.DatabaseError) as error:
             raise LocalError([_unusable(self.file, error)]) from error
@@ -132,8 +134,7 @@ class Database:
     def close(self) -> None:
         """Close every idle connection; one that is in use is closed when it comes back."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        _close(self._idle)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -179,6 +180,11 @@ def next_serial(connection: sqlite3.Connection) -> int:
     query = "UPDATE counters SET value = value + 1 WHERE name = 'serial' RETURNING value"
     serial: int = connection.execute(query).fetchall()[0][0]
     return serial
+
+
+def _close(idle: list[sqlite3.Connection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import weakref
 from urllib.parse import urlsplit
 
 from reconciler.local.records import Watcher
@@ -15,9 +16,11 @@ TIMEOUT = 1.0  # seconds; a data plane that is busy for longer learns of the cha
 class Watchers:
     """The data planes of one account. Connections to them are kept, each used by one thread at a time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, timeout: float = TIMEOUT) -> None:
         self._store = store
+        self._timeout = timeout
         self._idle: dict[str, list[http.client.HTTPConnection]] = {}
+        weakref.finalize(self, _close, self._idle)  # an app is dropped, not closed
 
     def notify(self, namespace: str, name: str | None) -> None:
         """POST {"namespace", "name"} to every registered admin URL; name is null for a whole namespace.
@@ -41,7 +44,7 @@ class Watchers:
             try:
                 connection, kept = idle.pop(), True
             except IndexError:
-                connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT)
+                connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=self._timeout)
                 kept = False
             try:
                 connection.request("POST", f"{path}?{parts.query}" if parts.query else path, body, headers)
@@ -56,3 +59,9 @@ class Watchers:
                 raise
             idle.append(connection)
             return
+
+
+def _close(idle: dict[str, list[http.client.HTTPConnection]]) -> None:
+    for connections in idle.values():
+        for connection in connections:
+            connection.close()
