@@ -184,6 +184,8 @@ def row_of(item: Any) -> Row | None:
     if not isinstance(name, str) or not name:
         return None
     tags = row.get("tags")
+    if tags is None and "tags" in row:  # never set; a row that is silent about tags has no such field
+        tags = []
     return Row(
         name,
         tuple(str(tag) for tag in tags) if isinstance(tags, list) else None,
@@ -201,13 +203,16 @@ def cursor_of(envelope: Mapping[str, Any]) -> str:
 
 
 def modules_of(reply: Reply) -> tuple[Module, ...]:
-    """A Worker's content: multipart form data, or one bare script."""
+    """A Worker's content: multipart form data, or one bare script. The main module is the first, where the reply
+    names it."""
     kind = reply.headers.get("content-type", "")
     boundary = re.search(r'boundary="?([^";]+)"?', kind)
     if boundary is None:
         name = reply.headers.get("cf-entrypoint", "worker.js")
         return (Module(name, kind.split(";")[0].strip() or "application/javascript", reply.content),)
-    return tuple(_parts(reply.content, b"--" + boundary[1].encode("latin-1")))
+    parts = _parts(reply.content, b"--" + boundary[1].encode("latin-1"))
+    main = unquote(reply.headers.get("cf-entrypoint", ""))
+    return tuple(sorted(parts, key=lambda one: one.name != main))
 
 
 def _parts(body: bytes, delimiter: bytes) -> Iterator[Module]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import os
 import sys
 import traceback
@@ -81,6 +82,9 @@ def main() -> NoReturn:
     """Run, and turn every error into its exit code. What a user can cause never shows a traceback."""
     from reconciler.errors import ReconcilerError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no "→" gets "?", and no traceback
     try:
         code = reconciler.main(prog_name="reconciler", standalone_mode=False)
     except ReconcilerError as error:
