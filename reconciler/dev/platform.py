@@ -127,9 +127,10 @@ class Platform:
         stopped: Callable[[], bool] = lambda: False,
     ) -> Round:
         """One round, which the journal tells of."""
+        before = self.rounds.last
         done = self.rounds.run(cause, told=told, stopped=stopped)
         self._point()
-        if not done.quiet:
+        if not done.quiet or (before is not None and before.problems):
             self._add("round", {"round": done.number, "cause": done.cause, "problems": len(done.problems)})
         return done
 
@@ -167,7 +168,18 @@ class Platform:
 
     def _on_event(self, event: Event) -> None:
         what = event.as_json()
-        self._add(what.pop("kind"), what)
+        kind = what.pop("kind")
+        self._add(kind, {**what, "customer": what.get("customer") or self._customer(event.namespace, event.script)})
+
+    def _customer(self, namespace: str, script: str) -> str:
+        """Whose script it is: the dispatcher tells outbound Workers alone."""
+        repository = self.rounds.repository
+        if not namespace or repository is None:
+            return ""
+        try:
+            return repository.script(script).customer
+        except KeyError:  # someone else's, uploaded by hand
+            return ""
 
     def _add(self, kind: str, what: Mapping[str, object]) -> None:
         self._happened(self.journal.add(kind, what))
