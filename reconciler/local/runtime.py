@@ -185,17 +185,16 @@ class Runtime:
 
     def _read_output(self, process: Process) -> None:
         transcript = self._transcript
-        for line in process.output:
-            event = transcript.read(line.rstrip("\n"))
+        for line in process.output():
+            event = transcript.read(line)
             if event is not None:
                 self._say(event)
 
     def _read_errors(self, process: Process) -> None:
-        for line in process.errors:
-            text = line.rstrip("\n")
-            if text and not any(noise in text for noise in _NOISE):
-                self._errors = [*self._errors[-20:], text]
-                self._say(Trouble("", "", text))
+        for line in process.errors():
+            if line and not any(noise in line for noise in _NOISE):
+                self._errors = [*self._errors[-20:], line]
+                self._say(Trouble("", "", line))
 
     def _say(self, event: Event) -> None:
         with self._saying:

@@ -14,10 +14,13 @@ A line that begins with the mark is the platform's; the mark is random and no sc
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 from urllib.parse import unquote
+
+REMEMBERED = 16  # invocations that ended, and may still be working after their response
 
 At = tuple[str, str]  # (namespace, script); ordinary Workers have the namespace ""
 
@@ -105,8 +108,9 @@ class Transcript:
     def __init__(self, mark: str) -> None:
         self._mark = mark
         self._running: dict[int, _Running] = {}
+        self._ended: OrderedDict[int, At] = OrderedDict()  # the last few
         self._starting: list[At] = []
-        self._last: At | None = None  # who ran when the last line was written
+        self._last: At | None = None  # who began or ran on last
         self._log: list[str] = []
         self._reading: dict[str, Callable[[str], Event | None]] = {
             "S": self._starts,
@@ -139,8 +143,7 @@ class Transcript:
             return True, [self._starting[-1]]
         callers = {one.caller for one in self._running.values()}
         busy = sorted({one.at for identity, one in self._running.items() if identity not in callers})
-        if not busy and self._last:
-            return True, [self._last]  # work that goes on after the response
+        busy = busy or sorted(set(self._ended.values()))  # work that goes on after the response
         if len(busy) > 1 and self._last in busy and all(at in suspects for at in busy):
             return True, [self._last]
         return len(busy) == 1, busy
@@ -160,15 +163,20 @@ class Transcript:
         self._running[int(identity)] = _Running(self._last, int(caller), method, url, unquote(customer))
 
     def _goes_on(self, rest: str) -> None:
-        if running := self._running.get(int(rest)):
+        identity = int(rest)
+        if running := self._running.get(identity):
             self._last = running.at
+        elif identity in self._ended:
+            self._last = self._ended[identity]
 
     def _ends(self, rest: str) -> Event | None:
         identity, status, milliseconds, cpu, subrequests = rest.split(" ")
         ended = self._running.pop(int(identity), None)
         if ended is None:
             return None
-        self._last = ended.at
+        self._ended[int(identity)] = ended.at
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
         measured = None if cpu == "-" else float(cpu)
         return Request(
             *ended.at, int(identity), ended.method, ended.url, int(status), float(milliseconds), measured,

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 # A child that outlives a killed parent would keep the port. Standard input ends with the parent, whatever ends it.
 # A shell gives a background job no standard input, so it goes by another number, which has to have one digit.
 _START = 'exec {n}<&0; (cat <&{n}; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" </dev/null {n}<&-'
+# Being woken for each line costs both sides more than the lines do; this much later is soon enough for a log.
+_GATHER_SECONDS = 0.004
+_PIPE_BYTES = 1 << 20  # so that workerd does not wait for us meanwhile
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -26,18 +31,17 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pipesize=_PIPE_BYTES,
             pass_fds=taken,
             cwd=config.parent,
             env={"PATH": os.defpath},
             start_new_session=True,  # Ctrl-C is for the parent, which then ends this in order
-            encoding="utf-8",
-            errors="replace",
         )
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         self._lifeline = self._child.stdin
-        self.output, self.errors = self._child.stdout, self._child.stderr
+        self._output, self._errors = self._child.stdout, self._child.stderr
 
     @property
     def pid(self) -> int:
@@ -53,10 +57,18 @@ class Process:
         self._lifeline.close()
         self._child.wait()
 
+    def output(self) -> Iterator[str]:
+        """The lines of standard output, until the process has ended."""
+        return _lines(self._output)
+
+    def errors(self) -> Iterator[str]:
+        """The lines of standard error, until the process has ended."""
+        return _lines(self._errors)
+
     def close(self) -> None:
         """Let go of the output, once it is read to the end."""
-        self.output.close()
-        self.errors.close()
+        self._output.close()
+        self._errors.close()
 
     def cpu_seconds(self) -> float | None:
         """CPU time used so far; None where the system does not tell."""
@@ -65,6 +77,15 @@ class Process:
         except OSError:
             return None
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS  # utime and stime
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    rest = b""
+    while chunk := os.read(stream.fileno(), _PIPE_BYTES):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace")
+        time.sleep(_GATHER_SECONDS)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -239,15 +240,28 @@ def test_a_service_binding_reaches_fetch_methods_and_named_entrypoints(platform:
 def test_a_tail_worker_gets_the_invocations_of_its_producer(platform: Platform) -> None:
     tail = """
         export default {
-          tail(events) { for (const e of events) console.log(e.scriptName, e.outcome, e.event?.response?.status); },
+          tail(events) {
+            for (const { scriptName, outcome, logs, event } of events) {
+              const said = logs.map(({ level, message }) => [level, message]);
+              if (event?.response) console.log(JSON.stringify([scriptName, outcome, event.response.status, said]));
+            }
+          },
         };
     """
     platform.put_ordinary("tail", tail)
-    code = "export default { fetch: () => new Response('x', { status: 202 }) };"
+    code = """
+        export default {
+          fetch() {
+            console.warn("careful", { a: 1 });
+            console.log({ b: 2 });
+            return new Response("x", { status: 202 });
+          },
+        };
+    """
     platform.put("tailed", code, tail_consumers=[{"service": "tail"}])
     platform.get("/tailed")
-    lines = [log.message for log in platform.events(Log, "tail", 2)]
-    assert "tailed ok 202" in lines
+    told = json.loads(platform.events(Log, "tail")[0].message)
+    assert told == ["tailed", "ok", 202, [["warn", ["careful", {"a": 1}]], ["log", [{"b": 2}]]]]
 
 
 def test_messages_on_a_queue_and_data_points_are_shown(platform: Platform) -> None:

@@ -79,6 +79,21 @@ def test_a_script_that_spins_after_a_wait_is_found_beside_another(platform: Plat
     assert not [one for one in platform.events(Trouble, "waits") if one.message.startswith("stopped")]
 
 
+def test_a_script_that_spins_after_its_response_is_stopped_and_its_dispatcher_is_not(platform: Platform) -> None:
+    late = """
+        const spin = async () => { await scheduler.wait(50); for (;;); };
+        export default { fetch(r, env, ctx) { ctx.waitUntil(spin()); return new Response("answered"); } };
+    """
+    platform.put("spins-after", late)
+    for _attempt in range(2):  # the first time it is one of those that ended; the second time it is watched
+        before = platform.runtime.pid
+        assert httpx.get(platform.runtime.url + "/spins-after").text == "answered"
+        while platform.runtime.pid == before:
+            time.sleep(0.02)
+    assert platform.get("/spins-after").status_code == 503
+    assert platform.get("/fine").text == "fine"
+
+
 def test_workerd_that_dies_is_started_again_on_the_same_port(platform: Platform) -> None:
     port = platform.runtime.port
     os.kill(platform.runtime.pid, signal.SIGKILL)

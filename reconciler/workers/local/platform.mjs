@@ -139,6 +139,7 @@ export class Tail extends WorkerEntrypoint {
       ...item,
       scriptName: name,
       dispatchNamespace: namespace || undefined,
+      logs: item.logs.flatMap((log) => ownLog(log, this.env.MARK)),
     }));
     const props = { id: nextId(), limits: script.limits };
     await run(this.env, this.ctx, script, null, props, (entry) => entry.deliver(items));
@@ -163,6 +164,16 @@ export class Admin extends WorkerEntrypoint {
     const script = await find(this.env, namespace, name);
     return Response.json(script.problem ?? (await tryStart(this.env, this.ctx, script)));
   }
+}
+
+// Among a script's logs are the lines that it writes for us: its own come as "<mark>L id who level text", and a dot.
+function ownLog(log, mark) {
+  const [first, ...rest] = log.message;
+  if (typeof first !== "string" || !first.startsWith(mark)) return [log];
+  if (!first.startsWith(`${mark}L `)) return [];
+  const [, , , level, ...words] = first.slice(mark.length).split(" ");
+  const text = words.join(" ");
+  return [{ ...log, level, message: text === "" ? rest : [text, ...rest] }];
 }
 
 async function readEdge(env) {
