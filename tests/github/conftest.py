@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.github.api import GitHub
 from tests.github.expressions import Expressions
+from tests.github.hub import Hub, connected
 from tests.github.world import Applied, World, first_apply, world
 
 
@@ -14,6 +16,19 @@ def expressions() -> Iterator[Expressions]:
     process = Expressions()
     yield process
     process.close()
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub() as one:
+        yield one
+
+
+@pytest.fixture
+def github(hub: Hub) -> Iterator[GitHub]:
+    one = connected(hub)
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from reconciler.github import api
+from reconciler.github.api import GitHub
+
 BOT = "github-actions[bot]"
 PREFIX = "/repos/acme/platform"
 
@@ -45,6 +48,7 @@ class Hub:
     calls: list[Call] = field(default_factory=list)
     down: int = 0  # a status that everything is answered with
     throttled: int = 0  # so many calls are answered by the secondary rate limit
+    next_page_at: str = ""  # another server that the Link header names
     enterprise: bool = False
 
     def __post_init__(self) -> None:
@@ -204,6 +208,12 @@ ROUTES: tuple[tuple[str, str, str, Act], ...] = (
 )
 
 
+def connected(hub: Hub, **more: str) -> GitHub:
+    """A client of it, as a workflow's step has it. Close it."""
+    environment = {"GITHUB_API_URL": hub.url, "GITHUB_TOKEN": hub.token, "GITHUB_REPOSITORY": "acme/platform"}
+    return api.connect({**environment, **more})
+
+
 class _Handler(BaseHTTPRequestHandler):
     account: Hub
     protocol_version = "HTTP/1.1"
@@ -231,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
             number, size = int(query.get("page", ["1"])[0]), min(hub.page, int(query.get("per_page", ["30"])[0]))
             if len(reply) > number * size:
                 following = urlencode({**{name: one[0] for name, one in query.items()}, "page": number + 1})
-                address = f"http://{self.headers['host']}{at.path}?{following}"
+                address = f"{hub.next_page_at or hub.url.removesuffix(hub.root)}{at.path}?{following}"
                 headers["Link"] = f'<{address}>; rel="next", <{address}>; rel="last"'
             reply = reply[(number - 1) * size : number * size]
         content = json.dumps(reply).encode()

@@ -90,11 +90,24 @@ def test_hostile_titles_names_and_contents_stay_text(acme: World, tmp_path: Path
 
     job = acme.plan(pull, title=HOSTILE)
 
+    assert job.result == "success", job.log
     assert not list(tmp_path.rglob("pwned"))
-    spoken = [name for step in job.steps for name, _ in step.commands if name != "stop-commands"]
-    # A name like this may well be refused; then it is validate that speaks, once, about that file.
-    assert spoken in ([], ["error"]), job.log
-    assert HOSTILE not in "".join(step.log for step in job.steps if step.name != "Plan")
+    assert "+::add-mask::shop" in job.step("Plan").log
+    assert [name for step in job.steps for name, _ in step.commands] == ["stop-commands"]
+    assert not [step.name for step in job.steps if "owned" in " ".join(step.outputs.values())]
+    (comment,) = acme.hub.comments[pull.number]
+    assert "owned" in comment["body"]
+
+
+def test_a_hostile_name_that_is_refused_is_told_as_one_annotation(acme: World) -> None:
+    folder = "customers/Evil\n::error file=platform.yaml::owned"
+    pull = acme.change({f"{folder}/customer.yaml": "scripts: {}\n"})
+
+    job = acme.plan(pull)
+
+    assert job.result == "failure"
+    assert {name for name, _ in job.step("Validate").commands} == {"error"}
+    assert not [value for _, value in job.step("Validate").commands if value == "owned"]
 
 
 def test_an_apply_whose_plan_nobody_reviewed_is_refused_and_goes_on_by_hand(acme: World) -> None:

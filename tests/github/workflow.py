@@ -106,7 +106,7 @@ class Event:
     @property
     def from_fork(self) -> bool:
         pull = self.payload.get("pull_request")
-        return bool(pull) and pull["head"]["repo"]["full_name"] != pull["base"]["repo"]["full_name"]
+        return pull is not None and pull["head"]["repo"]["full_name"] != pull["base"]["repo"]["full_name"]
 
 
 def run(hosted: Hosted, workflow: str, event: Event) -> list[JobRun]:
