@@ -63,15 +63,6 @@ class Dashboard:
         self._site = site
         self._gate = Gate(site.api_port)
         self._map = Map([Rule(path, methods=[method], endpoint=page) for method, path, page in _PAGES])
-        self._templates = Environment(
-            loader=FileSystemLoader(FOLDER / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters.update(views.FILTERS)
-        self._templates.globals.update(highlighted=highlight.lines, url=_url, field=FIELD)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -90,7 +81,10 @@ class Dashboard:
         try:
             answer: Response = page(self, Visit(request, session), **values)
         except ReconcilerError as error:
-            return self._page(Visit(request, session), "problems.html", 502, title="Problems", problems=error.problems)
+            status = 422 if isinstance(error, ConfigError) else 502
+            return self._page(
+                Visit(request, session), "problems.html", status, title="Problems", problems=error.problems
+            )
         return answer
 
     # Pages
@@ -227,13 +221,17 @@ class Dashboard:
         return found[-most:][::-1]
 
     def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:
-        text = self._templates.get_template(template).render(
-            site=views.frame(self._site),
-            token=self._gate.token(visit.session),
-            path=visit.request.path,
-            last=self._site.journal.last,
-            api_path=PREFIX,
-            **{"problems": (), "asked": asking.EMPTY, "answer": None, **values},
+        text = (
+            _templates()
+            .get_template(template)
+            .render(
+                site=views.frame(self._site),
+                token=self._gate.token(visit.session),
+                path=visit.request.path,
+                last=self._site.journal.last,
+                api_path=PREFIX,
+                **{"problems": (), "asked": asking.EMPTY, "answer": None, **values},
+            )
         )
         return Response(text, status, mimetype="text/html")
 
@@ -282,6 +280,20 @@ def _url(path: str, **values: str) -> str:
 
 def _to(path: str) -> Response:
     return Response(status=303, headers={"Location": path})
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(views.FILTERS)
+    made.globals.update(highlighted=highlight.lines, url=_url, field=FIELD)
+    return made
 
 
 @cache

@@ -84,9 +84,11 @@ class Rounds:
         *,
         clock: Callable[[], float] = time.time,
         forgetful: bool = False,
+        fresh: float = FRESH_SECONDS,
     ) -> None:
-        """`forgetful`: the account is new, so that what the ledger remembers of it is dropped first."""
-        self.root, self._forgetful = root, forgetful
+        """`forgetful`: the account is new, so that what the ledger remembers of it is dropped first. `fresh`: for how
+        many seconds a look at the account is shown again."""
+        self.root, self._forgetful, self._fresh = root, forgetful, fresh
         self._environment, self._variables, self._account, self._clock = environment, variables, account, clock
         self._lock = threading.RLock()
         self._apis: dict[str, Api] = {}
@@ -150,7 +152,7 @@ class Rounds:
         """What is wanted and what is live now, also where others wrote to the account; None before the first good
         load. Raises ReconcilerError when the account cannot be read."""
         at, outlook = self._looked
-        if self.repository is None or (outlook is not None and time.monotonic() - at < FRESH_SECONDS):
+        if self.repository is None or (outlook is not None and time.monotonic() - at < self._fresh):
             return outlook
         with self._lock:
             fresh = self._look(self.repository)

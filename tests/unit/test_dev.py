@@ -1,0 +1,211 @@
+"""The parts of `reconciler dev`: addresses, what happened, lines on the terminal, colours, saves."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler import config
+from reconciler.cli.dev import FAULTS
+from reconciler.dev import highlight, log, show, urls
+from reconciler.dev.journal import Entry, Journal
+from reconciler.dev.rounds import Round
+from reconciler.dev.watching import Watch, told, watched_folders
+from reconciler.errors import Problem
+from reconciler.local.faults import NAMED
+from reconciler.render.style import plain
+from tests import small_platform
+
+REQUEST = {
+    "namespace": "acme-production", "script": "globex-shop", "customer": "globex", "id": 1, "method": "GET",
+    "status": 200, "url": "http://globex-shop.acme.app/cart?id=7", "milliseconds": 2.6, "cpu_milliseconds": 1.0,
+    "subrequests": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return small_platform.write(tmp_path)
+
+
+def test_the_faults_of_the_command_are_those_of_the_api() -> None:
+    assert tuple(NAMED) == FAULTS
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("pattern", "suffix", "host"),
+    [
+        ("{script}.acme.app", "acme.app", "http://globex-shop.localhost:8787/"),
+        ("{script}.{customer}.acme.app", "acme.app", "http://globex-shop.globex.localhost:8787/"),
+        ("{script}-apps.acme.app", "acme.app", "http://globex-shop-apps.localhost:8787/"),
+        ("app.{script}.acme.app", "acme.app", "http://app.globex-shop.localhost:8787/"),
+    ],
+)
+def test_a_script_answers_under_localhost_as_under_the_platforms_domain(
+    root: Path, pattern: str, suffix: str, host: str
+) -> None:
+    text = small_platform.PLATFORM.replace("{script}.acme.app", pattern)
+    (root / "platform.yaml").write_text(text)
+    found = {one.script: one for one in urls.addresses(config.load(root, variables={}), 8787)}
+    assert urls.suffix(pattern) == suffix
+    assert found["globex-shop"].by_host == host
+    assert found["globex-shop"].by_path == "http://127.0.0.1:8787/dispatch/globex-shop"
+    assert found["globex-shop"].hostnames == ("shop.globex.com",)
+
+
+def test_a_pattern_of_customers_leads_to_their_one_script(root: Path) -> None:
+    (root / "platform.yaml").write_text(small_platform.PLATFORM.replace("{script}.acme.app", "{customer}.acme.app"))
+    text = small_platform.GLOBEX.replace("globex-shop", "globex")
+    (root / "customers/globex/customer.yaml").write_text(text)
+    found = {one.script: one.by_host for one in urls.addresses(config.load(root, variables={}), 8787)}
+    assert found == {
+        "globex": "http://globex.localhost:8787/",
+        "globex-api": "",
+        "hello": "http://initech.localhost:8787/",
+    }
+
+
+# What happened
+
+
+def test_who_follows_gets_every_entry_once_and_in_order() -> None:
+    journal = Journal(kept=1000)
+    got: list[int] = []
+    follower = threading.Thread(
+        target=lambda: got.extend(one.number for one in journal.follow(0, patience=5) if one is not None)
+    )
+    follower.start()
+    writers = [threading.Thread(target=lambda: [journal.add("log", {}) for _ in range(100)]) for _ in range(4)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    until = time.monotonic() + 5
+    while len(got) < 400 and time.monotonic() < until:
+        time.sleep(0.005)
+    journal.close()
+    follower.join()
+    assert got == list(range(1, 401))
+
+
+def test_a_journal_keeps_the_last_entries_and_tells_of_silence() -> None:
+    journal = Journal(kept=3, clock=lambda: 7.0)
+    for number in range(5):
+        journal.add("log", {"message": str(number)})
+    assert [one.number for one in journal.recent()] == [3, 4, 5]
+    assert [one.number for one in journal.recent(2)] == [4, 5]
+    assert next(journal.follow(5, patience=0.001)) is None
+    assert journal.recent(1)[0].as_json() == {"number": 5, "at": 7.0, "kind": "log", "message": "4"}
+
+
+# Lines on the terminal
+
+
+def test_a_request_is_one_line() -> None:
+    entry = Entry(1, time.mktime((2026, 11, 24, 12, 3, 11, 0, 0, -1)), "request", REQUEST)
+    (line,) = log.lines(entry, plain())
+    assert line == "12:03:11  GET    200      3 ms  globex-shop            globex       /cart?id=7   2 subrequests"
+
+
+def test_foreign_text_cannot_move_the_cursor() -> None:
+    entries = [
+        Entry(1, 0.0, "log", {"script": "x", "level": "log", "message": "a\x1b[2Jb\nc"}),
+        Entry(2, 0.0, "exception", {"script": "x", "name": "E\x07", "message": "\x1b]0;", "stack": "a\n\x1b[1m"}),
+        Entry(3, 0.0, "request", {**REQUEST, "url": "http://a/\x1b[2J"}),
+        Entry(4, 0.0, "trouble", {"script": "", "message": "\x9b2J"}),
+    ]
+    for entry in entries:
+        for line in log.lines(entry, plain()):
+            assert line.isprintable()
+
+
+def test_a_request_that_the_dispatcher_passed_on_is_told_once() -> None:
+    dispatcher = {**REQUEST, "namespace": "", "script": "acme-dispatcher"}
+    assert log.of_a_customer(Entry(1, 0.0, "request", REQUEST))
+    assert not log.of_a_customer(Entry(1, 0.0, "request", dispatcher))
+    assert log.of_a_customer(Entry(1, 0.0, "request", {**dispatcher, "status": 404}))
+
+
+def test_a_round_without_a_change_says_nothing() -> None:
+    assert list(show.round_lines(Round(1, 0.0, "x", 0.1), plain())) == []
+    broken = Round(2, 0.0, "x", 0.1, (Problem("no"),))
+    assert len(list(show.round_lines(broken, plain()))) == 1
+    assert show.advice(broken, None, had=True) == "nothing was sent: what was live stays live"
+    assert show.advice(Round(3, 0.0, "x", 0.1), broken, had=True) == "mended: what is live is what the files say"
+
+
+# Colours
+
+
+@given(
+    st.text(alphabet=st.sampled_from("ab1 \"'`/*\\\n#:{}[],.$-"), max_size=60),
+    st.sampled_from([".mjs", ".json", ".yaml", ".x"]),
+)
+def test_coloured_pieces_together_are_the_text(text: str, suffix: str) -> None:
+    assert "".join(piece for _, piece in highlight.pieces(f"a{suffix}", text)) == text
+    joined = "\n".join("".join(piece for _, piece in line) for line in highlight.lines(f"a{suffix}", text))
+    assert joined == (text.removesuffix("\n") if text.endswith("\n") else text)
+
+
+def test_code_is_coloured_by_what_it_is() -> None:
+    pieces = list(highlight.pieces("a.mjs", 'const a = "b"; // const\n'))
+    assert [(role, text) for role, text in pieces if role] == [
+        ("word", "const"), ("string", '"b"'), ("comment", "// const"),
+    ]  # fmt: skip
+
+
+# Saves
+
+
+def test_folders_that_the_platform_names_are_watched(root: Path) -> None:
+    for name in ("node_modules", ".git", "docs"):
+        (root / name).mkdir()
+    assert watched_folders(root) == ("customers", "platform")
+
+
+def test_saves_are_told_with_their_files(root: Path) -> None:
+    saves: list[tuple[str, ...]] = []
+    watch = Watch(root, saves.append)
+    try:
+        _until(lambda: _touched(root / "customers/globex/shop.mjs", saves, "customers/globex/shop.mjs"))
+        _until(lambda: _touched(root / "platform.yaml", saves, "platform.yaml"))
+        (root / "customers/new").mkdir()
+        _until(lambda: _touched(root / "customers/new/customer.yaml", saves, "customers/new/customer.yaml"))
+        (root / "README.md").write_text("not a file of the platform")
+    finally:
+        watch.stop()
+    assert not any("README.md" in save for save in saves)
+
+
+def test_an_editors_own_files_are_not_told(root: Path) -> None:
+    assert told(root, ["customers/globex/shop.mjs", "customers/globex/4913"]) == "customers/globex/shop.mjs"
+    assert told(root, ["customers/globex/gone.mjs"]) == "customers/globex/gone.mjs"
+    many = [
+        "customers/globex/shop.mjs",
+        "platform.yaml",
+        "customers/globex/customer.yaml",
+        "customers/initech/hello.mjs",
+    ]
+    assert told(root, many) == "customers/globex/customer.yaml and 3 more"
+
+
+def _touched(file: Path, saves: list[tuple[str, ...]], name: str) -> bool:
+    """Write again until it is seen: a watch takes a moment to stand."""
+    file.write_text(f"{file.read_text() if file.exists() else ''}\n")
+    time.sleep(0.1)
+    return any(name in save for save in saves)
+
+
+def _until(true: object) -> None:
+    assert callable(true)
+    until = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < until
