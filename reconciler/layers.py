@@ -80,7 +80,7 @@ def _leaves(data: Data, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
     for key, value in data.items():
         here = (*path, key)
         entry = len(path) == 1 and path[0] in ENTRIES
-        if isinstance(value, Mapping) and value and not entry:
+        if isinstance(value, Mapping) and not entry:
             yield from _leaves(value, here)
         else:
             yield here, value

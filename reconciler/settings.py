@@ -31,7 +31,7 @@ At = Callable[..., Where]
 
 
 def settings_of(resolved: Data) -> dict[str, Any]:
-    return {name: resolved[name] for name in SETTINGS if resolved.get(name) is not None}
+    return {name: resolved[name] for name in SETTINGS if resolved.get(name) not in (None, {}, [])}
 
 
 def bindings_of(resolved: Data, assets: str = "") -> tuple[Mapping[str, Any], ...]:
