@@ -25,7 +25,7 @@ PAGE = 100  # the most that a page holds
 MOST_PAGES = 300  # 30,000 comments; a Link header that leads in a circle ends here
 LONGEST_WAIT = 300.0  # seconds that a rate limit may ask for
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+_REPOSITORY = re.compile(r"[A-Za-z0-9_-]+/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _MINIMIZE = """mutation($id: ID!) {
   minimizeComment(input: {subjectId: $id, classifier: OUTDATED}) { minimizedComment { isMinimized } }
