@@ -184,6 +184,17 @@ class Api:
         except NotFound:
             return
 
+    def script(self, namespace: str, name: str) -> Row | None:
+        """A Worker as the listing shows it. For an ordinary one there is no other source than the listing itself."""
+        if not namespace:
+            return next((row for row in self.workers() if row.name == name), None)
+        try:
+            found = mapping(self._call("GET", *self._scripts(namespace), name))
+        except NotFound:
+            return None
+        missing = "script" in found and found["script"] is None  # a missing script was seen as a success with null
+        return None if missing else row_of({"id": name, **found})
+
     def settings(self, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Bindings, limits, tags and the other settings: the only place where limits can be read back."""
         try:

@@ -12,12 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCHEMA = 4
+_SCHEMA = 5
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (
     scope TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
     digest TEXT NOT NULL, etag TEXT NOT NULL, modified_on TEXT NOT NULL, verified_at TEXT NOT NULL,
-    secrets TEXT NOT NULL, customer TEXT NOT NULL,
+    secrets TEXT NOT NULL, customer TEXT NOT NULL, tags TEXT NOT NULL,
     PRIMARY KEY (scope, kind, name)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answer (
@@ -36,6 +36,7 @@ class Entry:
     verified_at: str = ""  # when its content was last read back and found right; ISO 8601 in UTC
     secrets: str = ""  # names and versions of the secrets that were sent, "API_KEY=2 TOKEN=1"; never a value
     customer: str = ""  # whose it was; tags tell too, but not always apart from a customer's own
+    tags: str = ""  # all that it carried then, as a sorted JSON list; "" where that is not known
 
 
 class Ledger:
@@ -47,7 +48,7 @@ class Ledger:
 
     def entries(self, kind: str) -> Mapping[str, Entry]:
         rows = self._read(
-            "SELECT name, digest, etag, modified_on, verified_at, secrets, customer FROM entry"
+            "SELECT name, digest, etag, modified_on, verified_at, secrets, customer, tags FROM entry"
             " WHERE scope = ? AND kind = ?",
             (self._scope, kind),
         )
@@ -55,7 +56,7 @@ class Ledger:
 
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self._write(
-            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     self._scope,
@@ -67,6 +68,7 @@ class Ledger:
                     one.verified_at,
                     one.secrets,
                     one.customer,
+                    one.tags,
                 )
                 for name, one in entries.items()
             ],

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field, replace
 
 from reconciler import apply, kinds, transport
 from reconciler.cost import cost as cost_of
-from reconciler.errors import Problem, ReconcilerError, Severity, UsageProblem
+from reconciler.errors import ConfigError, Problem, ReconcilerError, Severity, UsageProblem
 from reconciler.explain import explain_worker
-from reconciler.guards import Caps, Policy
+from reconciler.guards import USER_WORKER, Caps, Policy
+from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen, look
+from reconciler.kinds.uploads import missing_secrets
+from reconciler.look import Seen
 from reconciler.model import State
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
 from reconciler.repository import Repository
@@ -59,7 +61,7 @@ class Outlook:
 def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[[int], None] | None = None) -> Outlook:
     """Read what is live and compare it with what the repository wants. Writes nothing."""
     repository = connection.repository
-    seen = look(connection.api, kinds.interest(repository), progress=progress)
+    seen = kinds.see(connection, progress=progress)
     wanted, live = kinds.desired(repository), kinds.live(seen, connection)
     coverage = None
     if wishes.verify != 0:
@@ -108,10 +110,31 @@ def explained(outlook: Outlook, limit: int = DIFF_LIMIT) -> Plan:
     return replace(outlook.plan, changes=changes)
 
 
+def check_secrets(connection: Connection, wishes: Wishes) -> None:
+    """Before the first call of an apply: raise for every variable that is not set and whose value may have to be sent.
+
+    A secret that our ledger knows as sent, in the version that the repository names, is not asked for.
+    """
+    problems: list[Problem] = []
+    for key, secrets, where in kinds.secrets(connection.repository):
+        customer = connection.repository.script(key.name).customer if key.kind == USER_WORKER else ""
+        if customer and wishes.scope and customer not in wishes.scope:
+            continue
+        problems += missing_secrets(uploads.unsent_secrets(connection, key, secrets), connection.variables, where)
+    if problems:
+        raise ConfigError(problems)
+
+
 def carry_out(
-    outlook: Outlook, changes: Sequence[Change], *, stopped: Callable[[], bool] = lambda: False
+    outlook: Outlook,
+    changes: Sequence[Change],
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    workers: int = apply.WORKERS,
 ) -> Iterator[Result]:
-    """Apply `changes`, yielding each result as it ends."""
+    """Apply `changes`, yielding each result as it ends. Raises before the first write when a secret's value that
+    has to be sent is missing."""
+    _refuse_missing_secrets(outlook.connection, changes)
 
     def do(change: Change) -> None:
         kind = kinds.kind_of(change.key)
@@ -120,7 +143,20 @@ def carry_out(
         elif change.before is not None:
             kind.delete(outlook.connection, change.before)
 
-    yield from apply.apply(changes, do, stopped=stopped)
+    yield from apply.apply(changes, do, stopped=stopped, workers=workers)
+
+
+def _refuse_missing_secrets(connection: Connection, changes: Sequence[Change]) -> None:
+    declared = {key: (secrets, where) for key, secrets, where in kinds.secrets(connection.repository)}
+    problems: list[Problem] = []
+    for change in changes:
+        if change.after is None or change.key not in declared:
+            continue
+        secrets, where = declared[change.key]
+        due = uploads.due_secrets(connection, change, secrets)
+        problems += missing_secrets(due, connection.variables, where)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes) -> Plan:

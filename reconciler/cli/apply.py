@@ -64,6 +64,7 @@ def apply(
         scope = wishes.scope(repository, customers, changed_since, terminal)
         asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+            run.check_secrets(connection, asked)
             outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
             terminal.finish()
             changes, left_out = _reviewed(outlook, expect, plan_file, terminal)

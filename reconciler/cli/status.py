@@ -27,13 +27,13 @@ _COLUMNS = (("script", 34), ("standing", 10), ("changed", 19), ("digest", 8))
 @common
 def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[str, ...], unmanaged: bool) -> int:
     """Show the live namespace by customer: how each script stands to the repository, and who changed it when."""
-    from reconciler import kinds, look, status
+    from reconciler import kinds, status
     from reconciler.cli import connecting, wishes
 
     terminal = options.terminal
     repository = connecting.load(options)
     with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
-        seen = look.look(connection.api, kinds.interest(repository), progress=wishes.listing(terminal))
+        seen = kinds.see(connection, progress=wishes.listing(terminal))
         desired, live = kinds.desired(repository), kinds.live(seen, connection)
     terminal.finish()
     rows = {row.name: row for row in seen.scripts.rows}

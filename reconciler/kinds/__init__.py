@@ -6,9 +6,11 @@ To add a kind: write one file here and name it in KINDS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from reconciler.errors import Where
+from reconciler.guards import USER_WORKER
 from reconciler.kinds import (
     custom_domain,
     dispatcher,
@@ -20,8 +22,8 @@ from reconciler.kinds import (
     workers_dev,
 )
 from reconciler.kinds.connection import Connection
-from reconciler.look import Interest, Seen
-from reconciler.model import Key, Resource, State, Worker
+from reconciler.look import Interest, Seen, look
+from reconciler.model import Key, Resource, SecretReference, State, Worker
 from reconciler.plan import Action, Change
 from reconciler.repository import Repository
 
@@ -80,14 +82,46 @@ def desired(repository: Repository) -> State:
     return State.of(resource for kind in KINDS for resource in kind.desired(repository))
 
 
-def interest(repository: Repository) -> Interest:
-    """What has to be looked at for this repository."""
-    platform = repository.platform
-    settings = platform.dispatcher
-    if settings is None:
-        return Interest(platform.namespace)
-    zones = frozenset(one.zone for one in settings.routes)
-    return Interest(platform.namespace, settings.name, zones, domains=True)
+def secrets(repository: Repository) -> Iterator[tuple[Key, Mapping[str, SecretReference], Where | None]]:
+    """Every Worker that declares secrets, with the line that declares it."""
+    for script in repository.scripts():
+        if script.secrets:
+            yield Key(USER_WORKER, script.name), dict(script.secrets), script.where
+    settings = repository.platform.dispatcher
+    for kind, ordinary in (
+        *((outbound_worker.NAME, one) for one in repository.platform.outbound_workers.values()),
+        *((tail_worker.NAME, one) for one in repository.platform.tail_workers.values()),
+        *(((dispatcher.NAME, settings),) if settings else ()),
+    ):
+        if ordinary.secrets:
+            yield Key(kind, ordinary.name), ordinary.secrets, ordinary.where
+    yield from outbound_worker.secrets(repository)
+
+
+def see(connection: Connection, *, progress: Callable[[int], None] | None = None) -> Seen:
+    """Look at everything that this repository is about, once."""
+    known = connection.remembered(user_worker.NAME), connection.remembered(user_worker.READ)
+    seen = look(connection.api, _interest(connection), known, progress=progress)
+    connection.ledger.remember(user_worker.READ, seen.read_tags)
+    return seen
+
+
+def _interest(connection: Connection) -> Interest:
+    """The zones are those that routes are declared in, and those that we made routes in before."""
+    repository = connection.repository
+    platform, settings = repository.platform, repository.platform.dispatcher
+    declared = (*outbound_worker.keys(repository), *tail_worker.keys(repository))
+    zones = {one.zone for one in settings.routes} if settings else set()
+    return Interest(
+        platform.namespace,
+        platform.name,
+        role=dispatcher.ROLE,
+        home=dispatcher.home_tag(repository),
+        workers=frozenset(key.name for key in declared),
+        dispatcher=settings.name if settings else "",
+        zones=frozenset(zones | connection.remembered(route.ZONE).keys()),
+        domains=settings is not None or bool(connection.remembered(custom_domain.NAME)),
+    )
 
 
 def live(seen: Seen, connection: Connection) -> State:
@@ -104,7 +138,7 @@ def live(seen: Seen, connection: Connection) -> State:
 
 
 def requests(repository: Repository, change: Change) -> int:
-    """How many calls a change takes: one, and one more where secrets go with an upload."""
+    """How many calls a change takes: one, and two more where secrets go with an upload and are read back."""
     if change.action is Action.DELETE or change.key.kind != user_worker.NAME:
         return 1
-    return 2 if repository.script(change.key.name).secrets else 1
+    return 3 if repository.script(change.key.name).secrets else 1

@@ -32,10 +32,12 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
     assert settings is not None
     del change  # the call is an upsert by hostname
     connection.api.put_domain(after.key.name, settings.name, _zone(connection, after))
+    edge.remember(connection, after)
 
 
 def delete(connection: Connection, resource: Resource) -> None:
     connection.api.delete_domain(resource.etag)
+    edge.forget(connection, resource)
 
 
 def wanted(repository: Repository, resource: Resource) -> Worker | None:

@@ -33,9 +33,21 @@ def desired(repository: Repository) -> Iterator[Resource]:
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     """A dispatcher that goes needs everything of ours until it is gone: its table is not read back for a plan."""
     settings = connection.repository.platform.dispatcher
-    for one in uploads.ordinary(seen, connection, NAME, (settings.name,) if settings else (), ROLE):
+    for one in uploads.ordinary(
+        seen, connection, NAME, (settings.name,) if settings else (), of_ours(seen, connection)
+    ):
         stays = settings is not None and settings.name == one.key.name
         yield one if stays else replace(one, needs=_everything_of_ours(seen, connection))
+
+
+def home_tag(repository: Repository) -> str:
+    """Where a dispatcher leads: environments of one platform may share an account."""
+    return f"namespace-{repository.platform.namespace}"
+
+
+def of_ours(seen: Seen, connection: Connection) -> frozenset[str]:
+    """The dispatchers that carry our mark and lead into this namespace."""
+    return uploads.marked(seen, connection, ROLE, home_tag(connection.repository))
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:
@@ -50,7 +62,12 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
     before = routing_kv.live_table(connection, settings.name) if change.before is not None else None
     namespace_id = routing_kv.write_parts(connection, table, after.where)
     uploads.put_worker(
-        connection, "", change, after, worker, sent=routing_kv.by_id(worker, connection.owner, namespace_id)
+        connection,
+        "",
+        change,
+        after,
+        worker,
+        sent=routing_kv.by_id(worker, connection.repository.platform, namespace_id),
     )
     routing_kv.remove_stale(connection, namespace_id, table, *([before] if before else []))
 
@@ -71,8 +88,9 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
     settings = connection.repository.platform.dispatcher
     if worker is None or settings is None or settings.table != "kv":
         return worker
-    namespace_id = connection.api.kv_namespace(routing_kv.title(connection.owner))
-    return routing_kv.by_title(worker, connection.owner, namespace_id)
+    platform = connection.repository.platform
+    namespace_id = connection.api.kv_namespace(routing_kv.title(platform))
+    return routing_kv.by_title(worker, platform, namespace_id)
 
 
 def table_of(repository: Repository) -> routing.Table:
@@ -109,7 +127,7 @@ def _worker(repository: Repository, settings: Dispatcher) -> Worker:
         modules=(*(own.modules if own else (shipped.module(shipped.DISPATCHER),)), table_module),
         settings={"compatibility_date": shipped.COMPATIBILITY_DATE, **settings.settings},
         bindings=tuple(sorted((*settings.bindings, *_dispatch(repository)), key=lambda one: str(one["name"]))),
-        tags=(ROLE,),
+        tags=(ROLE, home_tag(repository)),
         secrets=settings.secrets,
     )
 
@@ -122,7 +140,7 @@ def _dispatch(repository: Repository) -> Iterator[Mapping[str, Any]]:
     target = {"type": "dispatch_namespace", "namespace": repository.platform.namespace}
     settings = repository.platform.dispatcher
     if settings is not None and settings.table == "kv":
-        yield routing_kv.binding(repository.platform.name)
+        yield routing_kv.binding(repository.platform)
     yield {**target, "name": routing.binding_name("")}
     for one in _bindings(repository):
         service = outbound_worker.declared(repository)[one.name].worker

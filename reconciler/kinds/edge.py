@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds import dispatcher
 from reconciler.kinds.connection import Connection
+from reconciler.ledger import Entry
 from reconciler.look import Route, Seen
-from reconciler.model import Key, Resource, digest, owner_in
+from reconciler.model import Key, Resource, digest
 from reconciler.repository import Repository
 
 
@@ -27,20 +28,34 @@ def wanted(repository: Repository, kind: str, name: str, where: Where | None) ->
 def live(
     found: Iterable[Route], seen: Seen, connection: Connection, kind: str, names: frozenset[str]
 ) -> Iterator[Resource]:
-    """Those that point at our dispatcher or at another Worker that carries our mark, and those whose name we want."""
+    """Those that point at our dispatcher, now or under a former name, and those whose name we want."""
     settings = connection.repository.platform.dispatcher
-    ours = {name for name, row in seen.workers.items() if owner_in(row.tags or ()) == connection.owner}
-    ours |= {settings.name} if settings else set()
+    wanted_digest = digest({"script": settings.name}) if settings else ""
+    ours = dispatcher.of_ours(seen, connection) | ({settings.name} if settings else frozenset())
+    remembered = connection.remembered(kind)
     for one in found:
-        if one.script in ours or one.pattern in names:
-            yield Resource(
-                Key(kind, one.pattern),
-                digest=digest({"script": one.script}),
-                owner=connection.owner if one.script in ours else "",
-                needs=frozenset({Key(dispatcher.NAME, one.script)}),
-                etag=one.id,
-                note=f"points at {one.script}" if one.script else "points at nothing",
-            )
+        if one.script not in ours and one.pattern not in names:
+            continue
+        there, entry = digest({"script": one.script}), remembered.get(one.pattern)
+        yield Resource(
+            Key(kind, one.pattern),
+            digest=there,
+            owner=connection.owner if one.script in ours else "",
+            needs=frozenset({Key(dispatcher.NAME, one.script)}),
+            etag=one.id,
+            altered=entry is not None and there not in (entry.digest, wanted_digest),
+            claimed=one.script not in ours and entry is not None,
+            note=f"points at {one.script}" if one.script else "points at nothing",
+        )
+
+
+def remember(connection: Connection, resource: Resource) -> None:
+    """That we made it: should it be gone or point elsewhere one day, it was someone else."""
+    connection.ledger.remember(resource.key.kind, {resource.key.name: Entry(resource.digest, "", "")})
+
+
+def forget(connection: Connection, resource: Resource) -> None:
+    connection.ledger.forget(resource.key.kind, [resource.key.name])
 
 
 def zone_of(connection: Connection, name: str, resource: Resource) -> str:

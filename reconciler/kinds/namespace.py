@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from reconciler.errors import Problem, Refused
 from reconciler.kinds.connection import Connection
+from reconciler.ledger import Entry
 from reconciler.look import Seen
 from reconciler.model import Key, Resource, Worker, digest
 from reconciler.plan import Change
@@ -31,17 +32,20 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     trusted = seen.namespace.trusted
     platform = connection.repository.platform
     known = platform.trusted if trusted is None else trusted  # older replies leave it out
-    yield Resource(key(connection.repository), digest=digest({"trusted": known}), owner=platform.name)
+    there, entry = digest({"trusted": known}), connection.remembered(NAME).get(platform.namespace)
+    altered = entry is not None and entry.digest != there and known != platform.trusted
+    yield Resource(key(connection.repository), digest=there, owner=platform.name, altered=altered)
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:
     del change
     name, trusted = after.key.name, connection.repository.platform.trusted
-    if connection.api.namespace(name) is None:
+    missing = connection.api.namespace(name) is None
+    if missing:
         connection.api.create_namespace(name)
-        if not trusted:
-            return
-    connection.api.trust_namespace(name, trusted)
+    if trusted or not missing:
+        connection.api.trust_namespace(name, trusted)
+    connection.ledger.remember(NAME, {name: Entry(after.digest, "", "")})
 
 
 def delete(connection: Connection, resource: Resource) -> None:

@@ -13,7 +13,7 @@ from reconciler.errors import Where
 from reconciler.kinds import shipped, tail_worker, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
-from reconciler.model import Key, Module, Resource, Worker
+from reconciler.model import Key, Module, Resource, SecretReference, Worker
 from reconciler.plan import Change
 from reconciler.repository import Repository
 
@@ -52,8 +52,19 @@ def desired(repository: Repository) -> Iterator[Resource]:
 
 
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
+    used_elsewhere = frozenset[str]().union(*seen.elsewhere.values())
+    ours = uploads.marked(seen, connection, ROLE) - used_elsewhere
     wanted_names = {one.worker for one in declared(connection.repository).values()}
-    return uploads.ordinary(seen, connection, NAME, wanted_names, ROLE)
+    return uploads.ordinary(seen, connection, NAME, wanted_names, ours)
+
+
+def secrets(repository: Repository) -> Iterator[tuple[Key, Mapping[str, SecretReference], Where | None]]:
+    """Those that the shipped outbound Worker sends along; the declared ones' stand in the repository."""
+    one = declared(repository).get(egress.OUTBOUND_WORKER)
+    if one is not None:
+        worker = _worker(repository, egress.OUTBOUND_WORKER)
+        if worker.secrets:
+            yield Key(NAME, one.worker), worker.secrets, one.where
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:

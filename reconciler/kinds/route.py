@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from reconciler.kinds import edge
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.ledger import Entry
+from reconciler.look import Route, Seen
 from reconciler.model import Resource, Worker
 from reconciler.plan import Change
 from reconciler.repository import Repository
 
 NAME = "route"
+ZONE = "zone"  # what the ledger keeps zones under that we made routes in: they are looked at as long as one may be left
 
 
 def desired(repository: Repository) -> Iterator[Resource]:
@@ -23,25 +26,23 @@ def desired(repository: Repository) -> Iterator[Resource]:
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     settings = connection.repository.platform.dispatcher
     names = frozenset(one.pattern for one in settings.routes) if settings else frozenset()
-    return edge.live(seen.routes, seen, connection, NAME, names)
+    return edge.live(map(_with_zone, seen.routes), seen, connection, NAME, names)
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:
     settings = connection.repository.platform.dispatcher
     assert settings is not None
     zone = next(one.zone for one in settings.routes if one.pattern == after.key.name)
-    identity = change.before.etag if change.before is not None else ""
+    identity = change.before.etag.partition("/")[2] if change.before is not None else ""
     connection.api.put_route(edge.zone_of(connection, zone, after), identity, after.key.name, settings.name)
+    connection.ledger.remember(ZONE, {zone: Entry("", "", "")})
+    edge.remember(connection, after)
 
 
 def delete(connection: Connection, resource: Resource) -> None:
-    """The zone is the longest of the platform's zones that the pattern's host ends in."""
-    settings = connection.repository.platform.dispatcher
-    host = resource.key.name.split("/")[0].removeprefix("*.").removeprefix("*")
-    zones = [one.zone for one in settings.routes] if settings else []
-    fitting = sorted((one for one in zones if host == one or host.endswith(f".{one}")), key=len)
-    zone = edge.zone_of(connection, fitting[-1] if fitting else host, resource)
-    connection.api.delete_route(zone, resource.etag)
+    zone, _, identity = resource.etag.partition("/")
+    connection.api.delete_route(edge.zone_of(connection, zone, resource), identity)
+    edge.forget(connection, resource)
 
 
 def wanted(repository: Repository, resource: Resource) -> Worker | None:
@@ -52,3 +53,8 @@ def wanted(repository: Repository, resource: Resource) -> Worker | None:
 def read(connection: Connection, resource: Resource, like: Worker | None) -> Worker | None:
     del connection, resource, like
     return None
+
+
+def _with_zone(route: Route) -> Route:
+    """A route's id means something in its zone only."""
+    return replace(route, id=f"{route.zone}/{route.id}")

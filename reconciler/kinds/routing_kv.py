@@ -15,6 +15,7 @@ from reconciler import routing
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds.connection import Connection
 from reconciler.model import Worker
+from reconciler.repository import Platform
 
 PAIRS_PER_CALL = 10_000
 BYTES_PER_CALL = 50_000_000  # Cloudflare takes 100 MB; half of it leaves room for the JSON around the values
@@ -22,19 +23,22 @@ ATTEMPTS = 5
 KEYS_PREFIX = "routes/"
 
 
-def title(owner: str) -> str:
-    return f"rcn-{owner}-routes"
+def title(platform: Platform) -> str:
+    """One for each environment, since parts that no table of an environment reads are removed. No platform's id has a
+    dot, so that no two have the same."""
+    return f"rcn-{platform.name}-routes" + (f".{platform.environment}" if platform.environment else "")
 
 
-def binding(owner: str) -> Mapping[str, Any]:
+def binding(platform: Platform) -> Mapping[str, Any]:
     """The dispatcher's binding as it stands in the spec: by title."""
-    return {"type": "kv_namespace", "name": routing.KV_BINDING, "namespace_id": title(owner)}
+    return {"type": "kv_namespace", "name": routing.KV_BINDING, "namespace_id": title(platform)}
 
 
 def write_parts(connection: Connection, table: routing.Table, where: Where | None) -> str:
     """Write the parts that are not there yet; returns the id of the KV namespace, which is made when missing."""
     api = connection.api
-    namespace = api.kv_namespace(title(connection.owner)) or api.create_kv_namespace(title(connection.owner))
+    name = title(connection.repository.platform)
+    namespace = api.kv_namespace(name) or api.create_kv_namespace(name)
     present = frozenset(api.kv_keys(namespace, KEYS_PREFIX))
     for batch in _batches(routing.kv_pairs(table, present)):
         _write(connection, namespace, batch, where)
@@ -55,7 +59,7 @@ def live_table(connection: Connection, dispatcher: str) -> routing.Table | None:
 
     def read(key: str) -> bytes:
         nonlocal namespace
-        namespace = namespace or connection.api.kv_namespace(title(connection.owner))
+        namespace = namespace or connection.api.kv_namespace(title(connection.repository.platform))
         return (connection.api.kv_value(namespace, key) if namespace else None) or b""
 
     modules = connection.api.content("", dispatcher) or ()
@@ -68,14 +72,14 @@ def live_table(connection: Connection, dispatcher: str) -> routing.Table | None:
     return None
 
 
-def by_id(worker: Worker, owner: str, namespace: str) -> Worker:
+def by_id(worker: Worker, platform: Platform, namespace: str) -> Worker:
     """The Worker to send, with the id in place of the title."""
-    return _rebound(worker, title(owner), namespace)
+    return _rebound(worker, title(platform), namespace)
 
 
-def by_title(worker: Worker, owner: str, namespace: str) -> Worker:
+def by_title(worker: Worker, platform: Platform, namespace: str) -> Worker:
     """The Worker to compare, with the title in place of the id."""
-    return _rebound(worker, namespace, title(owner))
+    return _rebound(worker, namespace, title(platform))
 
 
 def _rebound(worker: Worker, before: str, after: str) -> Worker:

@@ -29,7 +29,9 @@ def desired(repository: Repository) -> Iterator[Resource]:
 
 
 def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
-    return uploads.ordinary(seen, connection, NAME, connection.repository.platform.tail_workers, ROLE)
+    # Scripts of another namespace may name it, which only a look at each of them would tell: then it stays.
+    ours = frozenset[str]() if seen.elsewhere else uploads.marked(seen, connection, ROLE)
+    return uploads.ordinary(seen, connection, NAME, connection.repository.platform.tail_workers, ours)
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:

@@ -5,6 +5,7 @@ Law: an upload counts only when the reply shows what was meant; a tag that was d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ def resource_of(
     ----------------   ------------------------   -------   --------
     nothing            –                          no        no
     same etag, time    the digest we uploaded     no        yes
-    same etag, time    another digest tag         yes       yes
+    same etag, time    other tags                 yes       yes
     another etag       –                          yes       yes
     same etag          a later time of change     yes       yes
     """
@@ -51,16 +52,26 @@ def resource_of(
     )
 
 
-def ordinary(seen: Seen, connection: Connection, kind: str, wanted: Container[str], role: str) -> Iterator[Resource]:
-    """The ordinary Workers of one kind: those whose name is wanted, and those of ours that have its role as a tag.
+def ordinary(
+    seen: Seen, connection: Connection, kind: str, wanted: Container[str], ours: Container[str]
+) -> Iterator[Resource]:
+    """The ordinary Workers of one kind: those whose name is wanted, and those that are ours by their tags.
 
     All others of the account are nobody's business here, and are not even listed as unmanaged.
     """
     remembered = connection.remembered(kind)
     for name, row in seen.workers.items():
-        tags = row.tags or ()
-        if name in wanted or (owner_in(tags) == connection.owner and role in tags):
+        if name in wanted or name in ours:
             yield resource_of(row, Key(kind, name), remembered.get(name))
+
+
+def marked(seen: Seen, connection: Connection, *tags: str) -> frozenset[str]:
+    """The ordinary Workers that carry our mark and all of these tags."""
+    return frozenset(
+        name
+        for name, row in seen.workers.items()
+        if owner_in(row.tags or ()) == connection.owner and set(tags) <= set(row.tags or ())
+    )
 
 
 def put_worker(
@@ -89,15 +100,8 @@ def put_worker(
         _refuse_dropped(after, marks, row.tags)
     if secrets:
         api.put_secrets(namespace, name, secrets)
-    # The secrets' call may have moved the time of change; the etag alone then stands for the upload.
-    entry = Entry(
-        worker.digest,
-        row.etag,
-        "" if secrets else row.modified_on,
-        secrets=_versions(worker.secrets),
-        customer=after.customer,
-    )
-    connection.ledger.remember(after.key.kind, {name: entry})
+        row = _read_again(connection, namespace, name)
+    _remember(connection, after, worker, row)
 
 
 def delete_worker(connection: Connection, namespace: str, resource: Resource) -> None:
@@ -118,21 +122,26 @@ def secret_values(
     secrets: Mapping[str, SecretReference], variables: Mapping[str, str], where: Where | None
 ) -> dict[str, Secret | None]:
     """The values that the references name. Raises for every one that is missing, all at once."""
-    missing = sorted({one.variable for one in secrets.values() if one.variable not in variables})
+    missing = missing_secrets(secrets, variables, where)
     if missing:
-        raise ReconcilerError(
-            [
-                Problem(
-                    f"the environment variable {variable} is not set",
-                    where,
-                    why="a secret refers to it, and its value is sent with the upload",
-                    fix=f"set {variable} for this run, or name a file that sets it with --env-file",
-                    code="secret-missing",
-                )
-                for variable in missing
-            ]
-        )
+        raise ReconcilerError(missing)
     return {name: Secret(variables[one.variable]) for name, one in secrets.items()}
+
+
+def missing_secrets(
+    secrets: Mapping[str, SecretReference], variables: Mapping[str, str], where: Where | None
+) -> list[Problem]:
+    """One for each variable that is not set."""
+    return [
+        Problem(
+            f"the environment variable {variable} is not set",
+            where,
+            why="a secret refers to it, and its value is sent with the upload",
+            fix=f"set {variable} for this run, or name a file that sets it with --env-file",
+            code="secret-missing",
+        )
+        for variable in sorted({one.variable for one in secrets.values() if one.variable not in variables})
+    ]
 
 
 def _marked_only(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> bool:
@@ -146,9 +155,25 @@ def _marked_only(connection: Connection, namespace: str, change: Change, after: 
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
         return False
     connection.api.put_tags(namespace, after.key.name, wire.marks(worker, connection.owner))
-    entry = Entry(worker.digest, change.before.etag, "", secrets=_versions(worker.secrets), customer=after.customer)
-    connection.ledger.remember(after.key.kind, {after.key.name: entry})
+    _remember(connection, after, worker, _read_again(connection, namespace, after.key.name))
     return True
+
+
+def _read_again(connection: Connection, namespace: str, name: str) -> Row:
+    """After a write that is no upload: it may move the etag and the time of change, which no document tells."""
+    return connection.api.script(namespace, name) or Row(name, None, "", "")
+
+
+def _remember(connection: Connection, after: Resource, worker: Worker, row: Row) -> None:
+    entry = Entry(
+        worker.digest,
+        row.etag,
+        row.modified_on,
+        secrets=_versions(worker.secrets),
+        customer=after.customer,
+        tags=json.dumps(sorted(wire.marks(worker, connection.owner))),
+    )
+    connection.ledger.remember(after.key.kind, {after.key.name: entry})
 
 
 def _secrets_to_send(
@@ -164,16 +189,41 @@ def _secrets_to_send(
     """
     if not worker.secrets:
         return {}
-    sent: dict[str, Secret | None] = dict(secret_values(worker.secrets, connection.variables, after.where))
+    due = due_secrets(connection, change, worker.secrets)
+    sent: dict[str, Secret | None] = dict(secret_values(due, connection.variables, after.where))
     if change.before is None:
         return sent
-    entry = connection.remembered(after.key.kind).get(after.key.name)
-    if entry is None or entry.digest != change.before.digest or change.before.altered:
-        there = connection.api.secret_names(namespace, after.key.name) or frozenset()
-        return {**sent, **dict.fromkeys(sorted(there - worker.secrets.keys()))}
-    known = dict(one.rpartition("=")[::2] for one in entry.secrets.split())
-    changed = {name: value for name, value in sent.items() if known.get(name) != str(worker.secrets[name].version)}
-    return {**changed, **dict.fromkeys(sorted(known.keys() - worker.secrets.keys()))}
+    known = _known_secrets(connection, change)
+    there = known.keys() if known is not None else connection.api.secret_names(namespace, after.key.name) or frozenset()
+    return {**sent, **dict.fromkeys(sorted(there - worker.secrets.keys()))}
+
+
+def due_secrets(
+    connection: Connection, change: Change, secrets: Mapping[str, SecretReference]
+) -> Mapping[str, SecretReference]:
+    """The secrets whose values go with this change. Makes no call."""
+    known = _known_secrets(connection, change) or {}
+    return {name: one for name, one in secrets.items() if known.get(name) != str(one.version)}
+
+
+def unsent_secrets(
+    connection: Connection, key: Key, secrets: Mapping[str, SecretReference]
+) -> Mapping[str, SecretReference]:
+    """The secrets that our ledger does not know as sent: what a run may need, as told before its first call."""
+    known = _versions_in(connection.remembered(key.kind).get(key.name))
+    return {name: one for name, one in secrets.items() if known.get(name) != str(one.version)}
+
+
+def _known_secrets(connection: Connection, change: Change) -> Mapping[str, str] | None:
+    """The versions that are live by our ledger; None where it cannot tell."""
+    entry = connection.remembered(change.key.kind).get(change.key.name)
+    if change.before is None or change.before.altered or entry is None or entry.digest != change.before.digest:
+        return None
+    return _versions_in(entry)
+
+
+def _versions_in(entry: Entry | None) -> Mapping[str, str]:
+    return dict(one.rpartition("=")[::2] for one in entry.secrets.split()) if entry is not None else {}
 
 
 def _versions(secrets: Mapping[str, SecretReference]) -> str:
@@ -181,7 +231,9 @@ def _versions(secrets: Mapping[str, SecretReference]) -> str:
 
 
 def _written_by_others(row: Row, entry: Entry) -> bool:
-    if digest_in(row.tags or ()) != entry.digest and row.tags is not None:
+    if row.tags is not None and digest_in(row.tags) != entry.digest:
+        return True
+    if row.tags is not None and entry.tags and sorted(row.tags) != json.loads(entry.tags):
         return True
     if row.etag and entry.etag and row.etag != entry.etag:
         return True

@@ -14,6 +14,7 @@ from reconciler.plan import Change
 from reconciler.repository import Repository
 
 NAME = USER_WORKER
+READ = "user_worker_read"  # what the ledger keeps tags under that were read, and are not of an upload of ours
 
 
 def desired(repository: Repository) -> Iterator[Resource]:

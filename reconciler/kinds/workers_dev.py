@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.kinds import dispatcher
+from reconciler.kinds import dispatcher, edge
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Resource, Worker, digest
@@ -38,10 +38,12 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
 def put(connection: Connection, change: Change, after: Resource) -> None:
     del change
     connection.api.put_workers_dev(after.key.name, True)
+    edge.remember(connection, after)
 
 
 def delete(connection: Connection, resource: Resource) -> None:
     connection.api.put_workers_dev(resource.key.name, False)
+    edge.forget(connection, resource)
 
 
 def wanted(repository: Repository, resource: Resource) -> Worker | None:
