@@ -66,9 +66,12 @@ HOST = f"127.0.0.1:{API_PORT}"
 
 
 def write(root: Path) -> Path:
+    """The files as they stand above; those that are so already are not written again."""
     for name, text in FILES.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text, encoding="utf-8")
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")
     return root
 
 

@@ -14,6 +14,7 @@ from reconciler.dev.journal import Entry, Journal
 from reconciler.dev.platform import Platform, Settings
 from reconciler.dev.rounds import Round
 from reconciler.dev.watching import Watch, told
+from reconciler.errors import Problem
 from reconciler.results import Result
 
 
@@ -47,10 +48,10 @@ class Loop:
         with Platform(self._settings, Journal(), waiting=self._waiting, happened=self._turns.put) as platform:
             first = self._round(platform, "start")
             platform.ready()
-            self._greet(platform, time.time() - began)
+            self._greet(platform, time.time() - began, once=once)
             if once:
                 return first.exit_code
-            with self._watched(platform):
+            with self._watched():
                 self._follow(platform)
         self._terminal.say("stopped: nothing is left running")
         return 0
@@ -61,16 +62,14 @@ class Loop:
             if isinstance(turn, Entry):
                 self._print(turn)
             elif isinstance(turn, _Saved):
-                self._round(platform, told(self._settings.root, turn.files))
+                self._round(platform, told(self._settings.root, turn.files) or "a save before the watch stood")
 
     @contextmanager
-    def _watched(self, platform: Platform) -> Iterator[None]:
+    def _watched(self) -> Iterator[None]:
         if not self._settings.watch:
             yield
             return
-        watch = Watch(self._settings.root, lambda files: self._turns.put(_Saved(files)))
-        # What was saved before the watch stood is not lost; and the next save finds the difference's code imported.
-        self._round(platform, "a save during the start")
+        watch = Watch(self._settings.root, lambda files: self._turns.put(_Saved(files)), self._unwatched)
         try:
             yield
         finally:
@@ -95,7 +94,7 @@ class Loop:
             self._terminal.warn(self._terminal.talk_style.paint("faint", advice))
         return done
 
-    def _greet(self, platform: Platform, took: float) -> None:
+    def _greet(self, platform: Platform, took: float, *, once: bool) -> None:
         style = self._terminal.style
         self._terminal.data("")
         self._terminal.data(f"  {show.heading(platform.settings.root, platform.rounds.repository, style)}")
@@ -103,15 +102,27 @@ class Loop:
         for line in show.places(platform.addresses(), platform.server.url, style):
             self._terminal.data(line)
         self._terminal.data("")
-        doing = "reconciles on every save" if self._settings.watch else "does not watch the files"
-        parts = [f"ready in {took:.2f} s", doing, *([f"fault: {self._settings.fault}"] if self._settings.fault else [])]
-        self._terminal.data(style.paint("faint", f"  {' · '.join(parts)} · Ctrl-C ends it"))
+        parts = [f"ready in {took:.2f} s", *([f"fault: {self._settings.fault}"] if self._settings.fault else [])]
+        if not once:
+            parts.append("reconciles on every save" if self._settings.watch else "does not watch the files")
+            parts.append("Ctrl-C ends it")
+        self._terminal.data(style.paint("faint", f"  {' · '.join(parts)}"))
         self._terminal.data("")
 
     def _print(self, entry: Entry) -> None:
         if self._verbose or log.of_a_customer(entry):
             for line in log.lines(entry, self._terminal.style):
                 self._terminal.data(line)
+
+    def _unwatched(self, error: OSError) -> None:
+        problem = Problem(
+            "the files are not watched",
+            why=error.strerror or str(error),
+            fix="raise the system's limit of watched files (fs.inotify.max_user_watches), or set"
+            " WATCHFILES_FORCE_POLLING=1; until then the dashboard's Plan page reconciles on demand",
+            code="local-watch",
+        )
+        self._terminal.problems([problem])
 
     def _waiting(self, seconds: float, why: str) -> None:
         if seconds >= 1:

@@ -11,6 +11,7 @@ from reconciler.files import CUSTOMER_FILE
 PLATFORM_FILE = "platform.yaml"
 # An editor writes a file in several steps within a few milliseconds; 30 ms of silence end a save.
 STEP_MS, DEBOUNCE_MS = 30, 200
+STANDS_MS = 250  # of silence, after which a watch is known to stand
 
 Saved = Callable[[tuple[str, ...]], None]
 
@@ -18,16 +19,20 @@ Saved = Callable[[tuple[str, ...]], None]
 class Watch:
     """Calls `saved` with the files of each save, relative to the repository, from a thread of its own.
 
+    A call without files says that from now on nothing is missed: what was saved before has to be looked for once.
+
     Two watches, since an editor that replaces platform.yaml would end a watch on that file alone, and one on the whole
     repository would walk node_modules.
     """
 
-    def __init__(self, root: Path, saved: Saved) -> None:
-        self._root, self._saved = root, saved
+    def __init__(self, root: Path, saved: Saved, failed: Callable[[OSError], None]) -> None:
+        """`failed` is told when the system lets no more files be watched; nothing is watched from then on."""
+        self._root, self._saved, self._failed = root, saved, failed
         self._ending = threading.Event()
         self._turn = threading.Event()
         self._threads = [
-            threading.Thread(target=watch, name="watch", daemon=True) for watch in (self._top, self._folders)
+            threading.Thread(target=self._run, args=(watch,), name="watch", daemon=True)
+            for watch in (self._top, self._folders)
         ]
         for thread in self._threads:
             thread.start()
@@ -38,25 +43,37 @@ class Watch:
         for thread in self._threads:
             thread.join()
 
+    def _run(self, watch: Callable[[], None]) -> None:
+        while not self._ending.is_set():
+            try:
+                watch()
+            except FileNotFoundError:  # a folder that went while its watch was made: look for the folders again
+                self._ending.wait(0.05)
+            except OSError as error:
+                self._failed(error)
+                return
+
     def _top(self) -> None:
         """platform.yaml, and folders that come and go beside it."""
         folders = watched_folders(self._root)
         for paths in _saves([self._root], self._ending, recursive=False):
             if folders != (folders := watched_folders(self._root)):
                 self._turn.set()
-            if names := self._names(paths, only=(PLATFORM_FILE, *folders)):
+            names = self._names(paths, only=(PLATFORM_FILE, *folders))
+            if names or not paths:
                 self._saved(names)
 
     def _folders(self) -> None:
-        while not self._ending.is_set():
-            self._turn.clear()
-            folders = [self._root / name for name in watched_folders(self._root)]
-            if not folders:
-                self._turn.wait()
-                continue
-            for paths in _saves(folders, self._turn, recursive=True):
-                if names := self._names(paths):
-                    self._saved(names)
+        """What is below them, until other folders are to be watched."""
+        self._turn.clear()
+        if self._ending.is_set():
+            return
+        folders = [self._root / name for name in watched_folders(self._root)]
+        if not folders:
+            self._turn.wait()
+            return
+        for paths in _saves(folders, self._turn, recursive=True):
+            self._saved(self._names(paths))
 
     def _names(self, paths: Iterable[str], only: tuple[str, ...] = ()) -> tuple[str, ...]:
         names = sorted({Path(path).relative_to(self._root).as_posix() for path in paths})
@@ -86,8 +103,10 @@ def told(root: Path, files: Iterable[str], most: int = 3) -> str:
 
 
 def _saves(paths: Sequence[Path], ending: threading.Event, *, recursive: bool) -> Iterator[list[str]]:
+    """The paths of each save. The first list may be empty: it says that the watch stands."""
     import watchfiles  # 60 ms, on a thread of ours
 
+    stands = False
     for changes in watchfiles.watch(
         *paths,
         step=STEP_MS,
@@ -95,5 +114,9 @@ def _saves(paths: Sequence[Path], ending: threading.Event, *, recursive: bool) -
         stop_event=ending,
         recursive=recursive,
         raise_interrupt=False,
+        rust_timeout=STANDS_MS,
+        yield_on_timeout=True,
     ):
-        yield [path for _, path in changes]
+        if changes or not stands:
+            yield [path for _, path in changes]
+        stands = True

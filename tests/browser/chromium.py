@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any
 EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Without these it looks up hosts of its maker at every start.
 _QUIET = "--disable-background-networking --disable-component-update --disable-sync --disable-quic --no-first-run"
+
+_KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "End": (35, ""), "Escape": (27, ""), "ArrowDown": (40, "")}
 
 
 class Page:
@@ -51,7 +54,31 @@ class Page:
         )
 
     def dark(self) -> None:
-        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        self._scheme("dark")
+
+    def light(self) -> None:
+        self._scheme("light")
+
+    def press(self, key: str) -> None:
+        """One key, pressed and let go: a name of _KEYS."""
+        code, text = _KEYS[key]
+        told: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self._call("Input.dispatchKeyEvent", type="keyDown", **told, **({"text": text} if text else {}))
+        self._call("Input.dispatchKeyEvent", type="keyUp", **told)
+
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self._call("Input.insertText", text=text)
+
+    def picture(self, file: Path, *, tallest: int = 3000) -> None:
+        """The whole page as a PNG file."""
+        size = self._call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], tallest), "scale": 1}
+        found = self._call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        file.write_bytes(base64.b64decode(found["data"]))
+
+    def _scheme(self, name: str) -> None:
+        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._count += 1

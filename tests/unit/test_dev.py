@@ -173,10 +173,15 @@ def test_folders_that_the_platform_names_are_watched(root: Path) -> None:
 
 def test_saves_are_told_with_their_files(root: Path) -> None:
     saves: list[tuple[str, ...]] = []
-    watch = Watch(root, saves.append)
+    watch = Watch(root, saves.append, lambda error: pytest.fail(str(error)))
     try:
-        _until(lambda: _touched(root / "customers/globex/shop.mjs", saves, "customers/globex/shop.mjs"))
-        _until(lambda: _touched(root / "platform.yaml", saves, "platform.yaml"))
+        _until(lambda: saves.count(()) == 2)  # both watches stand: from now on one save is enough
+        (root / "customers/globex/shop.mjs").write_text("// 1")
+        _until(lambda: ("customers/globex/shop.mjs",) in saves)
+        (root / "new.yaml").write_text("# 2")
+        (root / "new.yaml").replace(root / "platform.yaml")
+        _until(lambda: ("platform.yaml",) in saves)
+        small_platform.write(root)
         (root / "customers/new").mkdir()
         _until(lambda: _touched(root / "customers/new/customer.yaml", saves, "customers/new/customer.yaml"))
         (root / "README.md").write_text("not a file of the platform")

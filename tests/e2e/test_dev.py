@@ -1,0 +1,263 @@
+"""`reconciler dev` as a user starts it: a process, its ports, its files, and nothing left when it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from reconciler.errors import LocalError
+from reconciler.local.runtime_binary import find_workerd
+from tests import small_platform
+
+HERE = Path(__file__).parent
+SECONDS = 20.0
+SCRIPTS = f"/client/v4/accounts/{'0' * 32}/workers/dispatch/namespaces/acme-production/scripts"
+TOKEN = {"Authorization": "Bearer local-token"}
+
+
+def _workerd() -> str:
+    try:
+        return str(find_workerd(HERE))
+    except LocalError:
+        return ""
+
+
+pytestmark = pytest.mark.skipif(not _workerd(), reason="workerd is not installed")
+
+
+class Dev:
+    """A running `reconciler dev`, and what it has printed so far."""
+
+    def __init__(self, root: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "reconciler",
+            "dev",
+            "-C",
+            str(root),
+            "--port",
+            "0",
+            "--api-port",
+            "0",
+            *options,
+        ]
+        self.root = root
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "RECONCILER_WORKERD": _workerd(), "NO_COLOR": "1", **(environment or {})},
+        )
+        self.printed = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def ready(self) -> Dev:
+        self.until(lambda: "ready in" in self.printed)
+        return self
+
+    @property
+    def api(self) -> str:
+        return self._found(r"dashboard +(http://127\.0\.0\.1:\d+)/")
+
+    def url(self, script: str) -> str:
+        return self._found(rf"(http://127\.0\.0\.1:\d+/dispatch/{script})")
+
+    def _found(self, pattern: str) -> str:
+        found = re.search(pattern, self.printed)
+        assert found, self.printed
+        return found[1]
+
+    def get(self, script: str) -> str:
+        return httpx.get(self.url(script), timeout=10).text
+
+    def until(self, true: Callable[[], bool]) -> None:
+        until = time.monotonic() + SECONDS
+        while not true():
+            assert time.monotonic() < until, self.printed
+            time.sleep(0.005)
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        code = self.process.wait(SECONDS)
+        self._reader.join(SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed += line
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """One for the tests that only save files; each begins with the files as they were."""
+    one = Dev(small_platform.write(tmp_path_factory.mktemp("dev"))).ready()
+    yield one
+    assert one.end() == 0
+    assert "nothing is left running" in one.printed
+    assert "Traceback" not in one.printed
+
+
+@pytest.fixture(autouse=True)
+def same_files(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "dev" in request.fixturenames:
+        one: Dev = request.getfixturevalue("dev")
+        small_platform.write(one.root)
+        one.until(lambda: one.get("hello") == "hello 1")
+
+
+def test_every_script_answers_under_both_addresses(dev: Dev) -> None:
+    assert dev.get("hello") == "hello 1"
+    port = dev.url("hello").split(":")[2].split("/")[0]
+    assert f"http://hello.localhost:{port}/" in dev.printed
+    by_host = httpx.get(f"http://127.0.0.1:{port}/", headers={"Host": f"globex-shop.localhost:{port}"})
+    assert by_host.text == "shop <b>1</b>"
+    assert httpx.get(f"http://127.0.0.1:{port}/", headers={"Host": "shop.globex.com"}).text == "shop <b>1</b>"
+
+
+def test_a_save_is_live_and_told(dev: Dev) -> None:
+    (dev.root / "customers/initech/hello.mjs").write_text("export default { fetch: () => new Response('hello 2') };\n")
+    dev.until(lambda: dev.get("hello") == "hello 2")
+    dev.until(lambda: bool(re.search(r"customers/initech/hello\.mjs\n +✓ ~ hello .*\n +live: 1 updated", dev.printed)))
+
+
+def test_a_request_is_told_with_script_and_customer(dev: Dev) -> None:
+    dev.get("globex-api")
+    dev.until(lambda: bool(re.search(r"GET +200 +\d+ ms +globex-api +globex ", dev.printed)))
+
+
+def test_a_problem_is_told_in_place_and_what_was_live_stays(dev: Dev) -> None:
+    file = dev.root / "customers/globex/customer.yaml"
+    file.write_text(small_platform.GLOBEX.replace("advanced", "golden"))
+    dev.until(lambda: "customers/globex/customer.yaml:3:7: error: there is no tier" in dev.printed)
+    dev.until(lambda: "what was live stays live" in dev.printed)
+    assert dev.get("globex-api") == "api 1"
+    file.write_text(small_platform.GLOBEX)
+    dev.until(lambda: "mended" in dev.printed)
+
+
+def test_a_customer_that_leaves_goes_as_far_as_the_guards_let_it(dev: Dev) -> None:
+    held = dev.root.parent / "held"
+    (dev.root / "customers/globex").rename(held)
+    try:
+        dev.until(lambda: "2 deletes withheld by the guards" in dev.printed)
+        assert httpx.get(f"{dev.api}{SCRIPTS}/globex-api", headers=TOKEN).status_code == 200
+        assert "reconciler apply --local --allow-deletes" in dev.printed
+    finally:
+        held.rename(dev.root / "customers/globex")
+    dev.until(lambda: dev.get("globex-api") == "api 1")
+
+
+def test_what_others_upload_runs_at_once_and_is_seen_as_drift(dev: Dev) -> None:
+    files = {
+        "metadata": (None, '{"main_module": "x.mjs"}', "application/json"),
+        "x.mjs": ("x.mjs", "export default { fetch: () => new Response('by hand') };", "application/javascript+module"),
+    }
+    assert httpx.put(f"{dev.api}{SCRIPTS}/hello", files=files, headers=TOKEN).status_code == 200
+    assert dev.get("hello") == "by hand"
+    (dev.root / "customers/initech/hello.mjs").write_text("export default { fetch: () => new Response('hello 3') };\n")
+    dev.until(lambda: dev.get("hello") == "hello 3")
+
+
+def test_a_second_one_is_refused(dev: Dev) -> None:
+    second = Dev(dev.root)
+    assert second.wait() == 1
+    assert "another `reconciler dev` runs for this repository" in second.printed
+
+
+def test_once_tells_what_came_of_it_and_ends(tmp_path: Path) -> None:
+    root = small_platform.write(tmp_path)
+    once = Dev(root, "--once")
+    assert once.wait() == 0, once.printed
+    assert "live: 6 created" in once.printed
+    (root / "platform.yaml").write_text("platform: [")
+    once = Dev(root, "--once")
+    assert once.wait() == 1
+    assert "platform.yaml:2:1: error: " in once.printed
+    assert "Ctrl-C" not in once.printed
+
+
+def test_apply_from_another_terminal_reaches_what_runs(tmp_path: Path) -> None:
+    dev = Dev(small_platform.write(tmp_path), "--no-watch").ready()
+    try:
+        assert dev.get("hello") == "hello 1"
+        (tmp_path / "customers/initech/hello.mjs").write_text("export default { fetch: () => new Response('2') };\n")
+        apply = [sys.executable, "-m", "reconciler", "apply", "--local", "--yes", "-C", str(tmp_path)]
+        assert subprocess.run(apply, capture_output=True, check=False).returncode == 0
+        assert dev.get("hello") == "2"
+    finally:
+        assert dev.end(signal.SIGTERM) == 0
+
+
+def test_reset_begins_with_an_empty_account(tmp_path: Path) -> None:
+    small_platform.write(tmp_path)
+    assert "6 created" in _once(tmp_path).printed
+    assert "created" not in _once(tmp_path).printed
+    again = _once(tmp_path, "--reset").printed
+    assert "6 created" in again
+
+
+def test_an_api_that_misbehaves_is_lived_with(tmp_path: Path) -> None:
+    dev = Dev(small_platform.write(tmp_path), "--once", "--fault", "dropped-after")
+    assert dev.wait() == 0, dev.printed
+    assert "fault: dropped-after" in dev.printed
+
+
+def test_however_it_ends_no_runtime_is_left(tmp_path: Path) -> None:
+    dev = Dev(small_platform.write(tmp_path)).ready()
+    runtimes = _children(dev.process.pid)
+    assert runtimes
+    dev.end(signal.SIGKILL)
+    dev.until(lambda: not any(_runs(pid) for pid in runtimes))
+    dev = Dev(tmp_path).ready()  # neither the lock nor the account is in the way
+    dev.end()
+
+
+def test_without_a_runtime_one_sentence_says_how_to_get_it(tmp_path: Path) -> None:
+    dev = Dev(small_platform.write(tmp_path), environment={"RECONCILER_WORKERD": str(tmp_path / "nothing")})
+    assert dev.wait() == 1
+    assert "workerd, the runtime of the embedded platform, was not found" in dev.printed
+    assert "npm ci" in dev.printed
+    assert "Traceback" not in dev.printed
+
+
+def _once(root: Path, *options: str) -> Dev:
+    dev = Dev(root, "--once", *options)
+    assert dev.wait() == 0, dev.printed
+    return dev
+
+
+def _children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    direct = [int(one) for thread in Path(f"/proc/{pid}/task").iterdir() for one in _numbers(thread / "children")]
+    return [*direct, *(inner for one in direct for inner in _children(one))] if found.exists() else direct
+
+
+def _numbers(file: Path) -> list[str]:
+    return file.read_text().split()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
