@@ -1,0 +1,106 @@
+"""What the linters say of the workflows and actions, and that they are the ones that `init` writes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reconciler.github import templates
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+ACTIONS = [ROOT / "action.yml", ROOT / ".github/actions/setup/action.yml"]
+
+
+def lint(*words: str) -> None:
+    done = subprocess.run(
+        [str(BIN / words[0]), *words[1:]], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workflows_here_are_those_that_init_writes() -> None:
+    shipped = templates.files(requirement="reconciler==1.0.0", owner="@acme/platform")
+    for name in templates.SHARED:
+        assert (ROOT / ".github" / name).read_text() == shipped[f".github/{name}"], (
+            f"copy reconciler/templates/github/{name}"
+        )
+    assert "reconciler==1.0.0\n" in shipped[".github/requirements.txt"]
+    assert "* @acme/platform\n" in shipped[".github/CODEOWNERS"]
+    assert not [text for text in shipped.values() if "{requirement}" in text or "{owner}" in text]
+
+
+def test_zizmor_has_nothing_to_report() -> None:
+    lint("zizmor", "--offline", "--pedantic", "--quiet", "--no-progress", ".github", "action.yml")
+
+
+def test_the_schemas_of_github_hold() -> None:
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS))
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *map(str, ACTIONS))
+
+
+def test_shellcheck_has_nothing_to_say_of_any_script(tmp_path: Path) -> None:
+    scripts = []
+    for file in (*WORKFLOWS, *ACTIONS):
+        for number, script in enumerate(scripts_of(yaml.load(file.read_text(), Loader=yaml.BaseLoader))):
+            path = tmp_path / f"{file.parent.name}-{file.stem}-{number}.sh"
+            # What an expression fills in is a word to the shell.
+            path.write_text("#!/bin/bash -e\n" + re.sub(r"\$\{\{.*?\}\}", "EXPRESSION", script))
+            scripts.append(str(path))
+    assert len(scripts) > 20
+    lint("shellcheck", "--severity=style", *scripts)
+
+
+def test_nothing_is_filled_into_a_script() -> None:
+    """`${{ }}` stands in `env:`, where bash cannot take it for code."""
+    for file in (*WORKFLOWS, *ACTIONS):
+        for script in scripts_of(yaml.load(file.read_text(), Loader=yaml.BaseLoader)):
+            assert "${{" not in script, file
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, *ACTIONS], ids=lambda file: str(file.relative_to(ROOT)))
+def test_actions_of_others_are_pinned_by_commit_with_their_version(file: Path) -> None:
+    used = re.findall(r"^ *(?:- )?uses: (.*)", file.read_text(), re.MULTILINE)
+    pinned = re.compile(r"(?:actions)/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+    assert not [one for one in used if not (one.startswith("./") or pinned.fullmatch(one))]
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_a_workflow_begins_with_no_permission_and_each_job_says_its_own(file: Path) -> None:
+    document = yaml.load(file.read_text(), Loader=yaml.BaseLoader)
+    assert document["permissions"] == {}
+    for job in document["jobs"].values():
+        assert job["permissions"].get("contents") == "read"
+        assert job["timeout-minutes"]
+        checkouts = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+        assert [step["with"]["persist-credentials"] for step in checkouts] == ["false"]
+
+
+def test_applies_and_drift_wait_for_each_other_and_none_is_dropped() -> None:
+    for name in ("apply.yml", "drift.yml"):
+        document = yaml.load((ROOT / ".github/workflows" / name).read_text(), Loader=yaml.BaseLoader)
+        assert document["concurrency"] == {"group": "reconciler", "queue": "max", "cancel-in-progress": "false"}
+
+
+def test_the_token_that_writes_is_in_reach_of_apply_alone() -> None:
+    """The others name an environment that ends in -plan, or none."""
+    for file in WORKFLOWS:
+        for name, job in yaml.load(file.read_text(), Loader=yaml.BaseLoader)["jobs"].items():
+            told = yaml.safe_dump(job)
+            if file.name == "apply.yml":
+                assert job["environment"] == "${{ matrix.environment || 'production' }}"
+            elif "secrets." in told:
+                assert job["environment"].endswith("-plan"), (file.name, name)
+
+
+def scripts_of(part: object) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["run"]] if isinstance(part.get("run"), str) else []
+        return own + [script for one in part.values() for script in scripts_of(one)]
+    return [script for one in part for script in scripts_of(one)] if isinstance(part, list) else []

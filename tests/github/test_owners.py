@@ -1,0 +1,162 @@
+"""CODEOWNERS as GitHub reads it, and what a customer's own people may change."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from reconciler import source
+from reconciler.errors import Severity
+from reconciler.github import approvals, owners
+from reconciler.github.owners import Files
+from reconciler.source import Source
+
+PLATFORM = "platform: acme\nself_service: [scripts.*.vars, scripts.*.limits.cpu_ms]\n"
+BEFORE = "tier: basic\nscripts:\n  shop:\n    main: shop.mjs\n    vars: {A: one}\n"
+RULES = "* @acme/platform\n/customers/globex/ @globex-dev\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("*", ["a", "a/b/c.mjs"], []),
+        ("*.mjs", ["a.mjs", "x/y/a.mjs"], ["a.mjs.txt", "a.js"]),
+        ("/customers/globex/", ["customers/globex/a", "customers/globex/x/y"], ["customers/globexcorp/a"]),
+        ("/globex/", ["globex/a"], ["customers/globex/a"]),
+        ("/customers/globex", ["customers/globex", "customers/globex/a"], ["customers/globexcorp/a"]),
+        ("customers/globex/", ["customers/globex/a"], ["x/customers/globex/a"]),
+        ("globex/", ["globex/a", "customers/globex/a"], ["customers/globex.txt"]),
+        ("docs/*", ["docs/a.md"], ["docs/x/a.md"]),
+        ("**/globex", ["globex/a", "customers/eu/globex/a"], ["customers/globex2/a"]),
+        ("/customers/**/shop.mjs", ["customers/shop.mjs", "customers/a/b/shop.mjs"], ["x/customers/shop.mjs"]),
+        ("/customers/**", ["customers/a", "customers/a/b"], ["customers"]),
+        ("/a?c", ["abc"], ["a/c", "abbc"]),
+        ("/a.c", ["a.c"], ["abc"]),
+    ],
+)  # fmt: skip
+def test_a_pattern_matches_as_github_says(pattern: str, matching: list[str], other: list[str]) -> None:
+    (rule,) = owners.rules(f"{pattern} @x\n")
+    assert [file for file in (*matching, *other) if rule.matches(file)] == matching
+
+
+def test_the_last_line_that_matches_counts_and_may_name_nobody() -> None:
+    known = owners.rules(
+        "# all\n* @a @b # trailing\n\n/customers/x/ @x\n/customers/x/free/\n!* @no\n[ab] @no\nsp\\ ace @s\n"
+    )
+    assert owners.owners_of("platform.yaml", known) == ("@a", "@b")
+    assert owners.owners_of("customers/x/a.mjs", known) == ("@x",)
+    assert owners.owners_of("customers/x/free/a.mjs", known) == ()
+    assert owners.owners_of("sp ace", known) == ("@s",)
+
+
+def files(customers: Mapping[str, str], platform: str = PLATFORM) -> Files:
+    return Files(
+        read("platform.yaml", platform), {name: read(f"{name}/customer.yaml", one) for name, one in customers.items()}
+    )
+
+
+def read(file: str, text: str) -> Source:
+    return source.parse(file, text.encode())
+
+
+def beyond(after: str, before: str = BEFORE) -> list[str]:
+    """The keys that a change of globex's customer.yaml sets beyond self-service."""
+    old, new = (files({"customers/globex": one}) if one else files({}) for one in (before, after))
+    verdict = owners.judge(["customers/globex/customer.yaml"], old, new, owners.rules(RULES))
+    return [problem.what.partition('"')[2].partition('"')[0] for problem in verdict.beyond]
+
+
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        (("A: one", "A: two, B: {c: [1]}"), []),
+        (("main: shop.mjs", "main: shop.mjs\n    limits: {cpu_ms: 9}"), []),
+        (("vars:", "limits: {cpu_ms: 9, subrequests: 9}\n    vars:"), ["scripts.shop.limits.subrequests"]),
+        (("basic", "advanced"), ["tier"]),
+        (("tier: basic\n", ""), ["tier"]),
+        (("shop:\n", "store:\n"), ["scripts.shop.main", "scripts.store.main"]),
+        (("scripts:", "suspended: true\nscripts:"), ["suspended"]),
+    ],
+)  # fmt: skip
+def test_customers_change_the_keys_that_self_service_lists(change: tuple[str, str], keys: list[str]) -> None:
+    assert beyond(BEFORE.replace(*change)) == keys
+
+
+def test_reordering_and_comments_are_no_change() -> None:
+    assert beyond("# ours\nscripts: {shop: {vars: {A: one}, main: shop.mjs}}\ntier: basic\n") == []
+
+
+def test_a_new_customer_and_one_that_leaves_need_an_owner_of_the_platform() -> None:
+    assert beyond(BEFORE, before="") == ["scripts.shop.main", "tier"]
+    assert beyond("", before=BEFORE) == ["scripts.shop.main", "tier"]
+
+
+def test_code_is_the_customers_own_and_everything_outside_is_not() -> None:
+    both = files({"customers/globex": BEFORE})
+    changed = [
+        "customers/globex/shop.mjs",
+        "customers/globex/lib/x.mjs",
+        "platform/x.mjs",
+        ".github/workflows/plan.yml",
+    ]
+    verdict = owners.judge(changed, both, both, owners.rules(RULES))
+    told = [str(one.where) for one in verdict.beyond]
+    assert told == [".github/workflows/plan.yml:1:1", "platform/x.mjs:1:1"]
+
+
+def test_the_rules_are_those_before_the_change() -> None:
+    """A pull request cannot give itself more."""
+    before = files({"customers/globex": BEFORE})
+    after = files({"customers/globex": BEFORE.replace("basic", "free")}, PLATFORM.replace("[", "[tier, "))
+    verdict = owners.judge(["customers/globex/customer.yaml", "platform.yaml"], before, after, owners.rules(RULES))
+    assert len(verdict.beyond) == 2
+
+
+def test_a_folder_without_an_owner_is_told_once() -> None:
+    both = files({"customers/globex": BEFORE, "customers/eu/hooli": BEFORE})
+    changed = ["customers/eu/hooli/a.mjs", "customers/eu/hooli/b.mjs", "customers/globex/a.mjs"]
+    verdict = owners.judge(changed, both, both, owners.rules("/customers/globex/ @g\n/platform.yaml @boss\n"))
+    assert [one.what for one in verdict.unowned] == ["customers/eu/hooli/ has no owner"]
+    assert verdict.platform_owners == ("@boss",)
+
+
+# From git
+
+
+def repository(folder: Path, before: Mapping[str, str], after: Mapping[str, str]) -> Path:
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    for side in (before, after):
+        for name, text in side.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+        subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "x"], cwd=folder, check=True)
+    return folder
+
+
+CUSTOMER = "customers/globex/customer.yaml"
+
+
+def test_without_codeowners_nothing_is_checked(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"platform.yaml": PLATFORM}, {"platform.yaml": "x: 1\n"})
+    assert approvals.check(root, "HEAD^1", None, {}, None).code == 0
+
+
+def test_without_a_token_what_needs_an_approval_is_a_warning(tmp_path: Path) -> None:
+    before = {"platform.yaml": PLATFORM, "CODEOWNERS": RULES, CUSTOMER: BEFORE}
+    root = repository(tmp_path, before, {CUSTOMER: BEFORE.replace("basic", "advanced")})
+    outcome = approvals.check(root, "HEAD^1", None, {}, None)
+    assert outcome.code == 0
+    assert [one.severity for one in outcome.problems] == [Severity.WARNING]
+    assert str(outcome.problems[0].where) == f"{CUSTOMER}:1:7"
+
+
+def test_files_that_are_not_yaml_are_the_validators_business(tmp_path: Path) -> None:
+    before = {"platform.yaml": PLATFORM, "CODEOWNERS": RULES, CUSTOMER: BEFORE}
+    root = repository(tmp_path, before, {CUSTOMER: "a: [\n"})
+    outcome = approvals.check(root, "HEAD^1", None, {}, None)
+    assert [one.severity for one in outcome.problems] == [Severity.WARNING, Severity.WARNING]
