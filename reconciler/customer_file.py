@@ -17,6 +17,7 @@ from reconciler import layers, schema, scripts, settings, validation
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.files import CUSTOMER_FILE, Folder, path_problem
 from reconciler.model import Assets, SecretReference, Worker
+from reconciler.names import did_you_mean, listed
 from reconciler.repository import Customer, Layer, Script, Terms
 from reconciler.routing import Hostname
 from reconciler.source import Source, parse
@@ -114,16 +115,14 @@ def _source(folder: Folder, problems: list[Problem]) -> Source | None:
         return None
     try:
         source = parse(file, folder.read(CUSTOMER_FILE))
+        validation.refuse_bad(schema.customer, source)
     except (OSError, ValueError) as error:
         problems.append(Problem("the file cannot be read", Where(file), str(error), code="unreadable"))
         return None
     except ConfigError as error:
         problems.extend(error.problems)
         return None
-    if validation.checker(schema.customer)(source.data):
-        return source
-    problems.extend(validation.explain(schema.customer(), source))
-    return None
+    return source
 
 
 def _build(source: Source, folder: Folder, terms: Terms, problems: list[Problem], only: str = "") -> Iterator[Built]:
@@ -221,12 +220,12 @@ def _customer_problems(identity: str, tier: str, source: Source, terms: Terms) -
         yield Problem(f"customer {identity} has the name of a tier", source.where(), why, "rename one", "customer-id")
     if tier in terms.tiers or (not tier and not terms.tiers):
         return
-    known = validation.listed(terms.tiers)
+    known = listed(terms.tiers)
     why = f"the tiers of platform.yaml are {known}" if known else "platform.yaml declares no tiers"
     if not tier:
         yield Problem(f"customer {identity} has no tier", source.where(), why, "add `tier:`", "missing-field")
         return
-    nearest = validation.did_you_mean(tier, terms.tiers)
+    nearest = did_you_mean(tier, terms.tiers)
     fix = f'write "{nearest}"' if nearest else "declare it under `tiers` in platform.yaml"
     yield Problem(f'there is no tier "{tier}"', source.where(("tier",)), why, fix, "unknown-tier")
 

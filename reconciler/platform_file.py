@@ -13,6 +13,7 @@ from reconciler import egress, files, layers, routing, schema, scripts, settings
 from reconciler.egress import Egress
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.model import Module, Worker
+from reconciler.names import did_you_mean, listed
 from reconciler.repository import (
     DEFAULT_OUTBOUND,
     Approval,
@@ -87,19 +88,17 @@ def read_source(root: Path, environment: str) -> Overlaid:
         base = parse(PLATFORM_FILE, files.read(root / PLATFORM_FILE))
     except (OSError, ValueError) as error:
         raise ConfigError([Problem("platform.yaml cannot be read", where, str(error), code="unreadable")]) from None
-    if not validation.checker(schema.platform)(base.data):
-        raise ConfigError(validation.explain(schema.platform(), base))
+    validation.refuse_bad(schema.platform, base)
     known = base.data.get("environments", {})
     if environment and environment not in known:
-        nearest = validation.did_you_mean(environment, known)
-        why = f"platform.yaml has {validation.listed(known)}" if known else "platform.yaml has no environments"
+        nearest = did_you_mean(environment, known)
+        why = f"platform.yaml has {listed(known)}" if known else "platform.yaml has no environments"
         what = f'there is no environment "{environment}"'
         fix = f"use --env {nearest}" if nearest else "declare it under `environments`"
         raise ConfigError([Problem(what, base.where(("environments",)), why, fix, "unknown-environment")])
     data = layers.overlay(base.data, known.get(environment, {})) if environment else base.data
     source = Overlaid(base.file, base.text, data, base.root, environment=environment, base=base)
-    if environment and not validation.checker(schema.platform)(data):
-        raise ConfigError(validation.explain(schema.platform(), source))
+    validation.refuse_bad(schema.platform, source)
     return source
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from reconciler import customer_file, files, layers, platform_file
 from reconciler.errors import Problem, UsageProblem, Where
 from reconciler.files import Folder
+from reconciler.names import did_you_mean
 from reconciler.repository import Layer
-from reconciler.validation import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from reconciler import javascript
 from reconciler.errors import Problem, Severity, Where
 from reconciler.files import Folder, is_pattern, path_problem
 from reconciler.model import Module
-from reconciler.validation import did_you_mean
+from reconciler.names import did_you_mean
 
 ESM = "application/javascript+module"
 

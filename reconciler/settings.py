@@ -13,9 +13,9 @@ from typing import Any
 from reconciler import bindings
 from reconciler.errors import Problem, Severity, Where
 from reconciler.model import PROTECT_TAG, RESERVED_PREFIX, TAGS_PER_SCRIPT, SecretReference
+from reconciler.names import did_you_mean, listed
 from reconciler.repository import DEFAULT_OUTBOUND, Layer
 from reconciler.source import looks_secret
-from reconciler.validation import did_you_mean, listed
 
 SETTINGS = (
     "compatibility_date", "compatibility_flags", "limits", "observability", "logpush", "tail_consumers", "placement",

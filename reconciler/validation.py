@@ -1,35 +1,32 @@
-"""Data against a JSON Schema: a quick yes or no for what is good, and problems in plain words for what is not.
+"""What is wrong with data by a JSON Schema, in plain words and in its place.
 
-Law: `check` says yes if and only if jsonschema does (tests/property/test_validation.py). jsonschema itself, which
-takes longer to import than a small platform takes to load, is asked only when there is something to explain.
+Good data never comes here: checker.py says yes in microseconds. jsonschema takes longer to import than a small
+platform takes to load, so it is asked only when there is something to explain.
 """
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from reconciler.errors import Problem, Where
+from reconciler.checker import checker, is_type, pattern, unique
+from reconciler.errors import ConfigError, Problem, Where
 from reconciler.model import canonical
+from reconciler.names import did_you_mean
 from reconciler.source import Source
 
-Check = Callable[[Any], bool]
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
 
 MAX_PROBLEMS = 100  # of one file: whoever has more knows what to do after the first
-MAX_NAMES, MAX_NAME_LENGTH = 2_000, 100  # looking for a near name takes time for each
 
 
-@cache
-def checker(document: Callable[[], dict[str, Any]]) -> Check:
-    """The quick check of a schema, given by the function that makes it."""
-    schema = document()
-    return _check(schema, _Definitions(schema))
+def refuse_bad(document: Callable[[], dict[str, Any]], source: Source) -> None:
+    """Raise ConfigError when a source is not what the schema says, which is given by the function that makes it."""
+    if not checker(document)(source.data):
+        raise ConfigError(explain(document(), source))
 
 
 def explain(schema: Schema, source: Source) -> list[Problem]:
@@ -42,209 +39,23 @@ def explain(schema: Schema, source: Source) -> list[Problem]:
     return list(_problems(itertools.islice(errors, MAX_PROBLEMS), source))
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """The nearest of the names, or "" when none is near."""
-    known = sorted(names)[:MAX_NAMES]
-    if len(name) > MAX_NAME_LENGTH:
-        return ""
-    alike = [one for one in known if _bare(one) == _bare(name)]
-    close = alike or difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    return (close or [one for one in known if len(name) > 1 and one.startswith(name)] or [""])[0]
-
-
-def listed(names: Iterable[str]) -> str:
-    known = sorted(names)
-    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
-    return ", ".join(known[:20]) + more
-
-
-# --- the quick check: closures that answer yes or no
-
-_ANNOTATIONS = frozenset(
-    {"$schema", "$id", "$defs", "title", "description", "examples", "default", "errorMessage", "then", "else"}
-)
-_TYPES: Mapping[str, Check] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "integer": lambda value: _is_number(value) and (isinstance(value, int) or value.is_integer()),
-    "number": lambda value: _is_number(value),
-}
-
-
-class _Definitions:
-    """The parts that $ref names, compiled when they are first met."""
-
-    def __init__(self, root: Schema) -> None:
-        self._root = root
-        self._made: dict[str, Check] = {}
-
-    def __getitem__(self, reference: str) -> Check:
-        if reference not in self._made:
-            self._made[reference] = _check(self._root["$defs"][reference.removeprefix("#/$defs/")], self)
-        return self._made[reference]
-
-
-def _check(schema: Schema, definitions: _Definitions) -> Check:
-    tests = [
-        _KEYWORDS[keyword](value, schema, definitions)
-        for keyword, value in schema.items()
-        if keyword not in _ANNOTATIONS
-    ]
-    if len(tests) == 1:
-        return tests[0]
-
-    def all_of(value: Any) -> bool:
-        for test in tests:  # noqa: SIM110 - a loop takes half the time of all() with a generator
-            if not test(value):
-                return False
-        return True
-
-    return all_of
-
-
-def _type(names: str | list[str], schema: Schema, definitions: _Definitions) -> Check:
-    del schema, definitions
-    tests = [_TYPES[name] for name in ([names] if isinstance(names, str) else names)]
-    return tests[0] if len(tests) == 1 else lambda value: any(test(value) for test in tests)
-
-
-def _properties(_: Any, schema: Schema, definitions: _Definitions) -> Check:
-    """`properties`, `patternProperties`, `additionalProperties` and `propertyNames` in one pass over the keys."""
-    known = {name: _lazy(one, definitions) for name, one in schema.get("properties", {}).items()}
-    patterns = [(_pattern(one), _lazy(rest, definitions)) for one, rest in schema.get("patternProperties", {}).items()]
-    other = schema.get("additionalProperties", True)
-    others = _lazy(other, definitions) if isinstance(other, dict) else lambda _: bool(other)
-    names = _check(schema.get("propertyNames", {}), definitions)
-
-    def test(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return True
-        for name, one in value.items():
-            own = known.get(name)
-            matching = [check for pattern, check in patterns if pattern.search(name)]
-            if not names(name) or (own is not None and not own(one)) or not all(check(one) for check in matching):
-                return False
-            if own is None and not matching and not others(one):
-                return False
-        return True
-
-    return test
-
-
-def _lazy(schema: Schema, definitions: _Definitions) -> Check:
-    """Compiled at first use: most documents meet few of the 38 kinds of binding."""
-    compiled: list[Check] = []
-
-    def test(value: Any) -> bool:
-        if not compiled:
-            compiled.append(_check(schema, definitions))
-        return compiled[0](value)
-
-    return test
-
-
-def _all_of(parts: Sequence[Schema], schema: Schema, definitions: _Definitions) -> Check:
-    del schema
-    tests = [_lazy(one, definitions) for one in parts]
-    return lambda value: all(test(value) for test in tests)
-
-
-def _if(condition: Schema, schema: Schema, definitions: _Definitions) -> Check:
-    premise, conclusion = _check(condition, definitions), _lazy(schema.get("then", {}), definitions)
-    return lambda value: not premise(value) or conclusion(value)
-
-
-def _items(one: Schema, schema: Schema, definitions: _Definitions) -> Check:
-    del schema
-    test = _lazy(one, definitions)
-    return lambda value: not isinstance(value, list) or all(test(item) for item in value)
-
-
-def _limit(holds: Callable[[Any, Any], bool], applies: Check) -> Any:
-    def compile_(limit: Any, schema: Schema, definitions: _Definitions) -> Check:
-        del schema, definitions
-        return lambda value: not applies(value) or holds(value, limit)
-
-    return compile_
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """JSON's equality: true is not 1."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    return bool(one == other)
-
-
-def _unique(value: list[Any], wanted: bool) -> bool:
-    return not wanted or len({canonical(one) for one in value}) == len(value)
-
-
-@cache
-def _pattern(text: str) -> re.Pattern[str]:
-    """An expression of ECMAScript, where $ is the end and not also the place before a last line break."""
-    return re.compile(text[:-1] + r"\Z" if text.endswith("$") else text)
-
-
-_text, _list, _map = _TYPES["string"], _TYPES["array"], _TYPES["object"]
-
-_KEYWORDS: Mapping[str, Callable[[Any, Schema, _Definitions], Check]] = {
-    "type": _type,
-    "properties": _properties,
-    "patternProperties": lambda value, schema, made: (
-        _properties(value, schema, made) if "properties" not in schema else lambda _: True
-    ),
-    "additionalProperties": lambda value, schema, made: (
-        _properties(value, schema, made) if not {"properties", "patternProperties"} & schema.keys() else lambda _: True
-    ),
-    "propertyNames": lambda value, schema, made: (
-        _properties(value, schema, made)
-        if not {"properties", "patternProperties", "additionalProperties"} & schema.keys()
-        else lambda _: True
-    ),
-    "allOf": _all_of,
-    "if": _if,
-    "items": _items,
-    "$ref": lambda reference, _, made: lambda value: made[reference](value),
-    "required": _limit(lambda value, names: all(name in value for name in names), _map),
-    "enum": _limit(lambda value, known: any(_same(value, one) for one in known), lambda _: True),
-    "const": _limit(_same, lambda _: True),
-    "pattern": _limit(lambda value, text: _pattern(text).search(value) is not None, _text),
-    "minLength": _limit(lambda value, least: len(value) >= least, _text),
-    "minItems": _limit(lambda value, least: len(value) >= least, _list),
-    "uniqueItems": _limit(_unique, _list),
-    "minimum": _limit(lambda value, least: value >= least, _is_number),
-    "maximum": _limit(lambda value, most: value <= most, _is_number),
-}
-
-
-def _whole_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
+def _whole_pattern(validator: Any, text: str, value: Any, schema: Any) -> Iterator[Any]:
     import jsonschema
 
     del validator, schema
-    if isinstance(value, str) and not _pattern(pattern).search(value):
-        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+    if isinstance(value, str) and not pattern(text).search(value):
+        yield jsonschema.ValidationError("does not match")
 
 
 def _no_twins(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[Any]:
     import jsonschema
 
     del validator, schema
-    if isinstance(value, list) and not _unique(value, wanted):
+    if isinstance(value, list) and not unique(value, wanted):
         yield jsonschema.ValidationError("not unique")
 
 
-# --- the explanation: jsonschema's errors in plain words
+_LONGEST_NAME = 100  # that a better one is looked for
 
 _NOUNS = {
     "object": "a map",
@@ -302,7 +113,7 @@ def _unknown(error: Any) -> list[tuple[str, Any]]:
     return [
         (name, error)
         for name in error.instance
-        if name not in known and not any(_pattern(one).search(name) for one in patterns)
+        if name not in known and not any(pattern(one).search(name) for one in patterns)
     ]
 
 
@@ -381,9 +192,9 @@ def _pattern_words(path: Path, error: Any, source: Source) -> Problem:
 
 def _nearest(name: str, error: Any) -> str:
     """The same name in the letters that are allowed, if that makes one."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", name[:MAX_NAME_LENGTH]).strip("-")
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name[:_LONGEST_NAME]).strip("-")
     for candidate in (plain, plain.replace("-", "_"), plain.lower()):
-        if candidate and not name.startswith("rcn-") and _pattern(error.validator_value).search(candidate):
+        if candidate and not name.startswith("rcn-") and pattern(error.validator_value).search(candidate):
             return f'write "{candidate}"'
     return ""
 
@@ -470,14 +281,10 @@ def _sentence(schema: Schema) -> str:
 
 
 def _noun(value: Any) -> str:
-    return next(_NOUNS[name] for name in ("boolean", "integer", *_NOUNS) if _TYPES[name](value))
+    return next(_NOUNS[name] for name in ("boolean", "integer", *_NOUNS) if is_type(name, value))
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)[:80]
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler import schema, source, validation
+from reconciler.checker import checker
 
 PLATFORM = {
     "platform": "acme",
@@ -87,7 +88,7 @@ def walk(value: Any) -> Any:
 
 
 def agree(document: Callable[[], dict[str, Any]], value: Any) -> None:
-    good = validation.checker(document)(value)
+    good = checker(document)(value)
     read = source.parse("f.yaml", json.dumps(value, indent=1).encode())
     problems = validation.explain(document(), read)
     assert good == (not problems)

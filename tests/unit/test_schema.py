@@ -10,7 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reconciler import schema, source, validation
+from reconciler import schema, source
+from reconciler.checker import checker
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {"platform.schema.json": schema.platform, "customer.schema.json": schema.customer}
@@ -45,14 +46,14 @@ def test_the_sample_platform_is_good() -> None:
     files |= dict.fromkeys(ROOT.glob("customers/**/customer.yaml"), schema.customer)
     for file, document in files.items():
         read = source.parse(file.name, file.read_bytes())
-        assert validation.checker(document)(read.data), file
+        assert checker(document)(read.data), file
         jsonschema.Draft202012Validator(document()).validate(read.data)
 
 
 def test_an_environment_need_not_repeat_what_is_required() -> None:
     platform = {"platform": "acme", "namespace": "acme", "prune": True}
     staging = {"dispatcher": {"hostname": "{script}.x.app"}, "safety": {"max_deletes": {"count": 1}}}
-    assert validation.checker(schema.platform)({**platform, "environments": {"staging": staging}})
+    assert checker(schema.platform)({**platform, "environments": {"staging": staging}})
 
 
 def parts(one: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
