@@ -34,8 +34,8 @@ LOOPBACK = "127.0.0.1"
 INVALIDATE = "/invalidate"
 START_SECONDS = 30  # a cold page cache alone took 2.5 s
 BEAT_SECONDS = 0.25
-# A stalled process that used less than this share of the time is waiting for the machine, not spinning.
-SPINNING_SHARE = 0.5
+# Of `stall_seconds`, in CPU time and without an answer: a process that had less than this waited for the machine.
+SPINNING_SHARE = 0.8
 # Lines of workerd's own that every eviction or every ordinary mistake of a script writes.
 _NOISE = ("abortIsolate() called", "evicted", "stack: ", "became the default as of", "Socket proxy disconnected")
 
@@ -67,7 +67,7 @@ class Runtime:
         port: int = 0,
         egress: Egress = "block",
         hosts: Mapping[str, str] | None = None,
-        most_loaded: int = 200,
+        most_loaded: int = 150,
         stall_seconds: float = 1.0,
         on_event: Callable[[Event], None] = _ignore,
     ) -> None:
@@ -202,24 +202,20 @@ class Runtime:
 
     def _watch(self) -> None:
         """Restart workerd when it died or hangs in a script."""
-        used, since = self._process.cpu_seconds(), time.monotonic()
+        used = self._process.cpu_seconds()
         while not self._stopping.wait(BEAT_SECONDS):
             if self._process.ended:
                 self._restart("workerd ended unexpectedly and was started again")
-            elif self._beats(timeout=self._stall_seconds):
-                used, since = self._process.cpu_seconds(), time.monotonic()
-                continue
-            elif self._stopping.is_set() or not self._spins(used, since):
-                continue
-            else:
+            elif not self._beats(timeout=self._stall_seconds):
+                if self._stopping.is_set() or not self._spins(used):
+                    continue
                 self._stop_the_spinning()
-            used, since = self._process.cpu_seconds(), time.monotonic()
+            used = self._process.cpu_seconds()
 
-    def _spins(self, used: float | None, since: float) -> bool:
+    def _spins(self, used: float | None) -> bool:
+        """Whether it was busy for long enough, after having used that much CPU time when it answered last."""
         now = self._process.cpu_seconds()
-        if used is None or now is None:
-            return True
-        return now - used > SPINNING_SHARE * (time.monotonic() - since)
+        return used is None or now is None or now - used > SPINNING_SHARE * self._stall_seconds
 
     def _stop_the_spinning(self) -> None:
         certain, scripts = self._transcript.accused(self._control.suspects)

@@ -42,6 +42,10 @@ class StartProblem:
     column: int
     message: str
 
+    def __str__(self) -> str:
+        """One sentence, as the API gives it for a refused upload."""
+        return f"{self.message} at {self.file}:{self.line}:{self.column}"
+
 
 class Checker:
     """A workerd that starts scripts and throws them away. Safe with several threads; they take turns."""

@@ -45,7 +45,7 @@ class Settings:
     mark: str = field(repr=False)  # begins each line that speaks to us on standard output; no script can know it
     egress: str = "block"
     hosts: Mapping[str, str] = field(default_factory=dict)  # host to the origin that stands in for it
-    most_loaded: int = 200
+    most_loaded: int = 150
 
 
 def config_text(settings: Settings) -> str:

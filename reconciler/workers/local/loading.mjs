@@ -7,11 +7,12 @@ import d1 from "injected/d1.mjs";
 import entrypoint from "injected/entrypoint.mjs";
 import hooks from "injected/hooks.mjs";
 import invocation from "injected/invocation.mjs";
-import kv from "injected/kv.mjs";
+import kvNamespace from "injected/kv_namespace.mjs";
 import prelude from "injected/prelude.mjs";
 
 const FOLDER = ".reconciler"; // of the modules that are put beside the Worker's own
-const INJECTED = { bindings, d1, entrypoint, hooks, invocation, kv, prelude };
+const INJECTED = { bindings, entrypoint, hooks, invocation, prelude };
+const BY_KIND = { d1, kv_namespace: kvNamespace }; // only beside the scripts that have such a binding
 const MAIN = `${FOLDER}/main.mjs`;
 
 const known = new Map(); // "namespace/name" -> script, as the control plane gave it
@@ -136,7 +137,9 @@ function stubOf(env, isolate, script, outbound, ctx) {
 }
 
 function code(env, ctx, script, outbound, key) {
-  const modules = { [MAIN]: { js: mainModule(script) } };
+  const kinds = Object.keys(BY_KIND).filter((kind) => script.bindings.some((binding) => binding.kind === kind));
+  const modules = { [MAIN]: { js: mainModule(script, kinds) } };
+  for (const kind of kinds) modules[`${FOLDER}/${kind}.mjs`] = { js: BY_KIND[kind] };
   for (const [name, source] of Object.entries(INJECTED)) modules[`${FOLDER}/${name}.mjs`] = { js: source };
   for (const module of script.modules) modules[module.name] = { [module.kind]: content(module) };
   const secret = crypto.randomUUID();
@@ -165,10 +168,11 @@ function code(env, ctx, script, outbound, key) {
   };
 }
 
-function mainModule(script) {
+function mainModule(script, kinds) {
   const own = JSON.stringify(`../${script.main}`);
   const exported = script.syntax === "modules" ? "exported" : "null";
   return [
+    ...kinds.map((kind) => `import "./${kind}.mjs";`), // before the prelude makes the bindings
     `import { entrypoint } from "./entrypoint.mjs";`,
     script.syntax === "modules" ? `import * as exported from ${own};` : `import ${own};`,
     script.syntax === "modules" ? `export * from ${own};` : "",

@@ -1,16 +1,13 @@
 // What a Worker finds in `env` for each binding that is more than a value.
 //
-// To add a kind: one function in MAKERS here, and its stub or its values in runtime_bindings.py.
-import { Database } from "./d1.mjs";
-import { KVNamespace } from "./kv.mjs";
+// To add a kind: one function in MAKERS here, and its stub or its values in runtime_wire.py. A large one has a module of
+// its own, named after the kind, which is put beside only those scripts that bind it and adds itself to MAKERS.
 import { current, note } from "./invocation.mjs";
 
-const MAKERS = {
+export const MAKERS = {
   analytics_engine: () => ({ writeDataPoint: (point) => note("data-point", point) }),
   assets: (_binding, stub) => ({ fetch: (input, init) => outgoing(() => stub.fetch(input, init)) }),
-  d1: (_binding, stub) => new Database(caller(stub)),
   dispatch_namespace: (binding, stub) => new DispatchNamespace(binding, stub),
-  kv_namespace: (_binding, stub) => new KVNamespace(caller(stub)),
   queue: (binding) => new Queue(binding.queue),
   ratelimit: (binding) => new RateLimit(binding),
   secret_key: ({ format, key, algorithm, extractable, usages }) =>
@@ -30,7 +27,8 @@ async function outgoing(call) {
   return invocation ? invocation.waited(call()) : call();
 }
 
-const caller = (stub) => (url, init) => outgoing(() => stub.fetch(url, init));
+/** fetch() of a stub, as a subrequest. */
+export const caller = (stub) => (url, init) => outgoing(() => stub.fetch(url, init));
 
 /** Something with fetch(), whose every other method is called over RPC. `target` goes along, hidden in `cf`. */
 function callable(stub, target) {

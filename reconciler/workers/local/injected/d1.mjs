@@ -1,5 +1,9 @@
 // D1 as a Worker sees it: SQLite in the account's folder, over the platform's control plane.
-export class Database {
+import { MAKERS, caller } from "./bindings.mjs";
+
+MAKERS.d1 = (_binding, stub) => new Database(caller(stub));
+
+class Database {
   #call;
 
   constructor(call) {

@@ -1,9 +1,13 @@
 // Workers KV as a Worker sees it, over the platform's control plane.
+import { MAKERS, caller } from "./bindings.mjs";
+
+MAKERS.kv_namespace = (_binding, stub) => new KVNamespace(caller(stub));
+
 const ENCODER = new TextEncoder();
 const MOST_KEYS = 100; // of one bulk get
 const LONGEST_KEY = 512; // bytes
 
-export class KVNamespace {
+class KVNamespace {
   #call;
 
   constructor(call) {
