@@ -67,6 +67,11 @@ class Binding:
 KINDS: dict[str, type[Binding]] = {}
 
 
+def wire(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configured binding in an upload's metadata: what `read(…).wire()` gives, without making the value."""
+    return {"name": name, **config}
+
+
 def read(name: str, config: Mapping[str, Any]) -> Binding:
     """A binding from its configuration, which the schema has found good."""
     cls = KINDS[config["type"]]

@@ -37,7 +37,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises OSError or ValueError, whose text says why not, for what cannot be read."""
-        return read(self.root / self.path / name)
+        return read(f"{self.root}/{self.path}/{name}")
 
     def place(self, name: str, line: int = 1, column: int = 1, width: int = 1) -> Where:
         return Where(f"{self.path}/{name}" if self.path else name, line, column, width)
@@ -75,7 +75,7 @@ def below(root: Path, top: str) -> tuple[Folder, tuple[Problem, ...]]:
     return owner.folder(root), tuple(tree.problems)
 
 
-def read(path: Path) -> bytes:
+def read(path: Path | str) -> bytes:
     """A regular file's bytes. Raises OSError or ValueError, whose text says why not."""
     try:
         number = os.open(path, os.O_RDONLY | _NOFOLLOW)
@@ -87,7 +87,10 @@ def read(path: Path) -> bytes:
             raise ValueError("it is not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise ValueError(f"it has {status.st_size:,} bytes, and at most {MAX_FILE_BYTES:,} are read")
-        return b"".join(iter(lambda: os.read(number, 1 << 20), b""))
+        content = os.read(number, status.st_size + 1)
+        if len(content) == status.st_size:
+            return content
+        return content + b"".join(iter(lambda: os.read(number, 1 << 20), b""))
     finally:
         os.close(number)
 
@@ -107,7 +110,7 @@ def is_pattern(path: str) -> bool:
     return "*" in path or "?" in path
 
 
-def path_problem(path: str, where: Where, within: str) -> Problem | None:
+def path_problem(path: str, where: Where | None, within: str) -> Problem | None:
     """What is wrong with a path by its text alone. `within` names the folder that it has to stay in."""
     parts = path.split("/")
     if path.startswith("/") or re.match(r"[A-Za-z]:", path):

@@ -15,7 +15,7 @@ _QUOTED = r"""(?:"[^"\\\n]*(?:\\[\s\S][^"\\\n]*)*"|'[^'\\\n]*(?:\\[\s\S][^'\\\n]
 _NAMED = re.compile(rf"{_QUOTED}|`[^`\\]*(?:\\[\s\S][^`\\]*)*`")
 _SPACE = re.compile(r"[\s\ufeff]*")
 _TOKEN = re.compile(rf"(?P<text>{_QUOTED})|(?P<word>[\w$\\#@]+)|(?P<template>`)|(?P<slash>/)|(?P<mark>\+\+|--|[\s\S])")
-_TEMPLATE = re.compile(r"[^`\\$]*(?:(?:\\[\s\S]|\$(?!\{))[^`\\$]*)*(?P<end>`|\$\{|\Z)")
+_TEMPLATE = re.compile(r"[^`\\$]*(?:(?:\\[\s\S]|\$(?!\{))[^`\\$]*)*(?P<end>`|\$\{|\\?\Z)")
 _EXPRESSION = re.compile(r"/(?:[^/\\\[\n\r]|\\[^\n\r]|\[(?:[^\]\\\n\r]|\\[^\n\r])*\])+/\w*")
 
 # After these words an expression begins, so that a slash begins a regular expression and does not divide.

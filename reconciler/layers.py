@@ -35,10 +35,10 @@ def merge(lower: Data, upper: Data) -> dict[str, Any]:
         elif key == TAGS and isinstance(value, list):
             merged[key] = list(dict.fromkeys([*(below or ()), *value]))
         elif key in ENTRIES:
-            entries = {**(below or {}), **value}
+            entries = {**below, **value} if below else value
             merged[key] = {name: one for name, one in entries.items() if one is not None}
-        elif isinstance(value, Mapping):
-            merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
+        elif isinstance(value, dict):
+            merged[key] = merge(below if isinstance(below, dict) else {}, value)
         else:
             merged[key] = value
     return merged

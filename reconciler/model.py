@@ -157,6 +157,11 @@ def digest(value: Any) -> str:
 
 def _whole(value: Any) -> Any:
     """YAML and Cloudflare's replies write the same number as 1 and as 1.0; both mean 1."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:  # most values, at a third of the time
+        return value
+    if kind is dict:
+        return {str(key): _whole(one) for key, one in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):

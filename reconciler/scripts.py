@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import posixpath
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import javascript
 from reconciler.errors import Problem, Severity, Where
@@ -45,6 +45,7 @@ _CLOUDFLARE_MODULES = (
 )  # fmt: skip
 # (as the workerd of package.json has them)
 
+Place = tuple[str | int, ...]
 At = Callable[..., Where]  # the place of a value in the file that declares the Worker, by its path
 
 
@@ -70,16 +71,15 @@ class Modules:
 def read(code: Code, folder: Folder, injected: Collection[Module], at: At) -> Modules:
     """Read, check and name the modules of a Worker."""
     problems: list[Problem] = []
-    files = _chosen(code, folder, at, problems)
     prefix = f"{posixpath.dirname(code.main)}/".removeprefix("/")
-    found: list[Module] = []
     taken = {one.name for one in injected}
-    for path, where in files:
-        problem, module = _module(path, prefix, folder, taken, where)
-        if problem:
-            problems.append(problem)
-        if module:
+    found: list[Module] = []
+    for path, place in _chosen(code, folder, at, problems).items():
+        module = _module(path, prefix, folder, taken)
+        if isinstance(module, Module):
             found.append(module)
+        else:
+            problems.append(replace(module, where=at(*place)))
     modules = (*found, *sorted(injected, key=lambda one: one.name))
     names = frozenset(one.name for one in modules)
     for module in found:
@@ -96,7 +96,7 @@ def import_problems(module: Module, names: frozenset[str], flags: Sequence[str],
     ]
 
 
-def missing(what: str, path: str, where: Where, files: Collection[str], within: str) -> Problem:
+def missing(what: str, path: str, where: Where | None, files: Collection[str], within: str) -> Problem:
     """The problem of a path that names no file."""
     nearest = did_you_mean(path, files)
     return Problem(
@@ -108,59 +108,62 @@ def missing(what: str, path: str, where: Where, files: Collection[str], within: 
     )
 
 
-def _chosen(code: Code, folder: Folder, at: At, problems: list[Problem]) -> list[tuple[str, Where]]:
-    """The files of a Worker with the place that names each, main first, each once."""
-    chosen: dict[str, Where] = {}
-    for what, path, where in _named(code, at):
-        wrong = path_problem(path, where, code.within)
+def _chosen(code: Code, folder: Folder, at: At, problems: list[Problem]) -> dict[str, Place]:
+    """The files of a Worker with the key that names each, main first, each once."""
+    chosen: dict[str, Place] = {}
+    for what, path, place in _named(code):
+        wrong = path_problem(path, None, code.within)
+        matching = () if wrong else folder.matching(path)
+        if not matching and not wrong:
+            wrong = _unmatched(what, path, folder, code.within)
         if wrong:
-            problems.append(wrong)
-            continue
-        matching = folder.matching(path)
-        if not matching and is_pattern(path) and not folder.refused:
-            fix = "correct it, or remove it"
-            why = f"no file in {code.within} is called so"
-            problems.append(Problem(f'the pattern "{path}" matches nothing', where, why, fix, "missing-file"))
-        elif not matching and not folder.is_refused(path):
-            problems.append(missing(what, path, where, folder.files, code.within))
+            problems.append(replace(wrong, where=at(*place)))
         for name in matching:
-            chosen.setdefault(name, where)
-    return list(chosen.items())
+            chosen.setdefault(name, place)
+    return chosen
 
 
-def _named(code: Code, at: At) -> Iterator[tuple[str, str, Where]]:
+def _unmatched(what: str, path: str, folder: Folder, within: str) -> Problem | None:
+    """The problem of a path without a file; None when a link or the like has told it already."""
+    if folder.is_refused(path) or (folder.refused and is_pattern(path)):
+        return None
+    if not is_pattern(path):
+        return missing(what, path, None, folder.files, within)
+    why = f"no file in {within} is called so"
+    return Problem(f'the pattern "{path}" matches nothing', None, why, "correct it, or remove it", "missing-file")
+
+
+def _named(code: Code) -> Iterator[tuple[str, str, Place]]:
     if code.main:
-        yield "main module", code.main, at("main")
+        yield "main module", code.main, ("main",)
     for number, path in enumerate(code.modules):
-        yield "module", path, at("modules", number)
+        yield "module", path, ("modules", number)
 
 
-def _module(
-    path: str, prefix: str, folder: Folder, taken: Collection[str], where: Where
-) -> tuple[Problem | None, Module | None]:
+def _module(path: str, prefix: str, folder: Folder, taken: Collection[str]) -> Module | Problem:
+    """The module, or what is wrong with it, which the caller puts in its place."""
     suffix = posixpath.splitext(path)[1].lower()
     if not path.startswith(prefix):
         why = f"a module's name is its path from the folder of `main`, which is {prefix}"
         fix = f"move it below {prefix}, or move `main`"
-        return Problem(f'the module "{path}" is outside the folder of main', where, why, fix, "module-outside"), None
+        return Problem(f'the module "{path}" is outside the folder of main', None, why, fix, "module-outside")
     if suffix not in MODULE_TYPES:
         why = f"types are known by their endings: {', '.join(MODULE_TYPES)}"
         fix = "name only files with these endings; for other data, use .bin"
-        return Problem(f'the module "{path}" has no known type', where, why, fix, "module-type"), None
+        return Problem(f'the module "{path}" has no known type', None, why, fix, "module-type")
     name = path.removeprefix(prefix)
     if name in taken:
         why = "the platform puts its own module there"
-        return Problem(
-            f'the module name "{name}" is the platform\'s', where, why, "rename the file", "module-taken"
-        ), None
+        what = f'the module name "{name}" is the platform\'s'
+        return Problem(what, None, why, "rename the file", "module-taken")
     if not name.isprintable():
         why = "it holds characters that cannot be seen, or is not UTF-8"
-        return Problem(f'the module name "{name}" cannot be used', where, why, "rename the file", "path"), None
+        return Problem(f'the module name "{name}" cannot be used', None, why, "rename the file", "path")
     try:
         content = folder.read(path)
     except (OSError, ValueError) as error:
-        return Problem(f'the module "{path}" cannot be read', where, str(error), code="unreadable"), None
-    return None, Module(name, MODULE_TYPES[suffix], content)
+        return Problem(f'the module "{path}" cannot be read', None, str(error), code="unreadable")
+    return Module(name, MODULE_TYPES[suffix], content)
 
 
 def _import_problems(

@@ -38,7 +38,7 @@ def bindings_of(resolved: Data, assets: str = "") -> tuple[Mapping[str, Any], ..
     """Variables and bindings in wire form, by name. `assets` is the name that the code finds its static files under."""
     found = [_variable(name, value) for name, value in resolved.get("vars", {}).items()]
     found += [
-        bindings.read(name, one).wire()
+        bindings.wire(name, one)
         for name, one in resolved.get("bindings", {}).items()
         if not bindings.KINDS[one["type"]].refused  # which is a problem by itself
     ]
@@ -68,7 +68,7 @@ def layer_problems(layer: Layer, outbound_workers: Collection[str], today: datet
     yield from _date_problems(data, at, today)
     yield from _outbound_problems(data, outbound_workers, at)
     for name, value in (data.get("vars") or {}).items():
-        yield from _variable_problems(name, value, source.scalar((*layer.path, "vars", name)), at("vars", name))
+        yield from _variable_problems(name, value, layer)
     for name, one in (data.get("bindings") or {}).items():
         if one is not None and bindings.KINDS[one["type"]].refused:
             yield Problem(
@@ -172,12 +172,18 @@ def _outbound_problems(data: Data, outbound_workers: Collection[str], at: At) ->
 
 def _variable(name: str, value: Any) -> Mapping[str, Any]:
     if isinstance(value, str):
-        return bindings.PlainText(name, value).wire()
-    return bindings.Json(name, value).wire()
+        return bindings.wire(name, {"type": bindings.PlainText.kind, "text": value})
+    return bindings.wire(name, {"type": bindings.Json.kind, "json": value})
 
 
-def _variable_problems(name: str, value: Any, written: str | None, where: Where) -> Iterator[Problem]:
+def _variable_problems(name: str, value: Any, layer: Layer) -> Iterator[Problem]:
+    """Places are looked up only for what is wrong: with a million variables they would take most of the time."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    path = (*layer.path, "vars", name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if len(text) * 4 <= MAX_VARIABLE_BYTES and not is_number and not looks_secret(text):
+        return
+    where, written = layer.source.where(path), layer.source.scalar(path)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_VARIABLE_BYTES:
         why = f"Cloudflare takes {MAX_VARIABLE_BYTES:,} bytes each"
@@ -188,17 +194,15 @@ def _variable_problems(name: str, value: Any, written: str | None, where: Where)
         why = "it has the form of a credential, and what stands in a repository is no secret any more"
         fix = f"revoke it, and refer to its successor: `secrets: {{{name}: {{env: {name}}}}}`"
         yield Problem(f"variable {name} holds a secret", where, why, fix, "secret-inline")
-    elif written is not None and _changes(value, written):
+    elif is_number and written is not None and _changes(value, written):
         why = f"it is read as the number {json.dumps(_in_javascript(value))}, and the code will see that"
         fix = f'quote it if it is text: "{written}"'
         what = f"variable {name} is not the text {written}"
         yield Problem(what, where, why, fix, "number-text", Severity.WARNING)
 
 
-def _changes(value: Any, written: str) -> bool:
+def _changes(value: int | float, written: str) -> bool:
     """Whether a number reads otherwise than it was written, here or in JavaScript, which has 53 bits for it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
     return json.dumps(value) != written or (isinstance(value, int) and abs(value) > 2**53)
 
 
