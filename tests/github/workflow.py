@@ -25,6 +25,8 @@ from tests.github import stand_ins
 from tests.github.expressions import Expressions, Status
 
 PYTHON = Path(sys.executable)
+ROOT = Path(__file__).parents[2]
+OURS = "acme/reconciler"  # stands for this repository where a workflow uses its action
 _COMMAND = re.compile(r"^\s*::(?P<name>[a-zA-Z-]+)(?: (?P<properties>[^:]*(?::(?!:)[^:]*)*))?::(?P<value>.*)$")
 _LEGACY = re.compile(r"##\[(?P<name>[a-zA-Z-]+)[^\]]*\](?P<value>.*)$")
 
@@ -258,8 +260,9 @@ class Job:
             self._run_script(step, script, definition.get("shell", ""), self.workspace / folder, action_path)
             return
         step.inputs = self._filled(definition.get("with", {}), contexts)
-        if step.uses.startswith("./"):
-            self._run_composite(step, self.workspace / step.uses, contexts, into)
+        if step.uses.startswith("./") or step.uses.startswith(f"{OURS}@"):
+            action = self.workspace / step.uses if step.uses.startswith("./") else ROOT
+            self._run_composite(step, action, contexts, into)
             return
         step.outcome = "success"
         stand_ins.ACTIONS[step.uses.partition("@")[0]](self, step)

@@ -159,9 +159,9 @@ class World:
         self.hub.tips["main"] = commit
         return push(commit)
 
-    def live(self) -> set[str]:
+    def live(self, namespace: str = NAMESPACE) -> set[str]:
         """Names in the namespace."""
-        return {one.name for one in self.store.rows(NAMESPACE)}
+        return {one.name for one in self.store.rows(namespace)}
 
     def code(self, name: str) -> str:
         """The main module as it is live."""
@@ -254,7 +254,9 @@ def first_apply(folder: Path) -> Applied:
 
 
 @contextmanager
-def world(folder: Path, expressions: Expressions, applied: Applied | None = None) -> Iterator[World]:
+def world(
+    folder: Path, expressions: Expressions, applied: Applied | None = None, files: Mapping[str, str] = FILES
+) -> Iterator[World]:
     """A new repository with the workflows in it."""
     repository = Repository(folder)
     if applied is not None:
@@ -277,7 +279,7 @@ def world(folder: Path, expressions: Expressions, applied: Applied | None = None
         if applied is not None:
             hosted.caches["reconciler-ledger--99-1"] = applied.ledger
         shipped = templates.files(requirement="reconciler==1.0.0", owner="@octo-boss")
-        hub.tips["main"] = repository.commit({**FILES, **shipped}, "Begin")
+        hub.tips["main"] = repository.commit({**shipped, **files}, "Begin")
         yield World(repository, hub, hosted, state, requests)
 
 

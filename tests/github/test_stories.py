@@ -1,0 +1,210 @@
+"""Longer stories: several pull requests at once, several environments, a repository fresh from `init`, the action."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.init import init
+from tests.github import workflow
+from tests.github.expressions import Expressions
+from tests.github.world import FILES, SHOP, WRITE_TOKEN, Applied, World, by_hand, event_of, nightly, push, world
+
+NEW_SHOP = 'export default { fetch: () => new Response("new shop") };\n'
+HELLO = "customers/initech/hello.mjs"
+SECOND = FILES["customers/initech/customer.yaml"] + "  initech-second:\n    main: hello.mjs\n"
+
+
+@pytest.mark.deep
+def test_two_pull_requests_merged_at_once_are_each_applied_as_reviewed(acme: World) -> None:
+    """Both were planned before either was merged; the queue holds the second apply until the first is done."""
+    one = acme.change({SHOP: NEW_SHOP}, number=7, branch="one")
+    two = acme.change({"customers/initech/customer.yaml": SECOND}, number=8, branch="two")
+    assert acme.plan(one).result == acme.plan(two).result == "success"
+
+    pushes = [acme.merge(one, "one"), acme.merge(two, "two")]
+    runs = [acme.run("apply.yml", event) for event in pushes]
+
+    assert [job.result for job in runs] == ["success", "success"], runs[1].log
+    assert all("it is the reviewed plan" in job.log for job in runs)
+    assert acme.code("globex-shop") == NEW_SHOP
+    assert "initech-second" in acme.live()
+
+    again = acme.run("apply.yml", replace(pushes[0], attempt=2))
+    assert again.result == "failure"
+    assert "would undo what was merged since" in again.step("Compare with the review").log
+    assert "initech-second" in acme.live()
+
+
+@pytest.mark.deep
+def test_a_delete_that_another_pull_request_left_over_is_not_slipped_in(acme: World) -> None:
+    """The first apply never ran (its token had expired, say); the second pull request did not show the delete."""
+    safety = FILES["platform.yaml"] + "safety: {max_deletes: {percent: 100}}\n"
+    gone = {"customers/initech/customer.yaml": None, HELLO: None, "platform.yaml": safety}
+    one = acme.change(gone, number=7, branch="one")
+    two = acme.change({SHOP: NEW_SHOP}, number=8, branch="two")
+    assert acme.plan(one).result == acme.plan(two).result == "success"
+    acme.merge(one, "one")
+
+    job = acme.run("apply.yml", acme.merge(two, "two"))
+
+    assert job.result == "failure"
+    assert "delete user_worker/initech-hello" in job.step("Compare with the review").log
+    assert acme.writes() == []
+
+
+@pytest.mark.deep
+def test_each_environment_has_its_own_comment_tokens_and_order(acme: World) -> None:
+    acme.hosted.variables = {"RECONCILER_ENVIRONMENTS": '["staging", ""]'}
+    tokens = {name: acme.hosted.secrets[name] for name in acme.hosted.secrets}
+    acme.hosted.secrets = {
+        **tokens,
+        "staging": tokens["production"],
+        "staging-plan": tokens["production-plan"],
+    }
+    pull = acme.change({SHOP: NEW_SHOP})
+
+    planned = [job for job in workflow.run(acme.hosted, "plan.yml", event_of(pull)) if job.result != "skipped"]
+
+    assert [job.environment for job in planned] == ["staging-plan", "production-plan"]
+    assert [job.result for job in planned] == ["success", "success"], planned[0].log
+    first, second = acme.hub.comments[pull.number]
+    assert "`acme-staging` (`staging`)" in first["body"]
+    assert "`acme-production`" in second["body"]
+
+    applied = workflow.run(acme.hosted, "apply.yml", acme.merge(pull))
+    assert [(job.environment, job.result) for job in applied] == [("staging", "success"), ("production", "success")]
+    assert acme.live("acme-staging") == acme.live() == {"globex-shop", "initech-hello"}
+
+
+@pytest.mark.deep
+def test_cloudflare_down_fails_the_plan_after_patient_retries(acme: World) -> None:
+    pull = acme.change({SHOP: NEW_SHOP})
+    acme.hosted.cloudflare_url = "http://127.0.0.1:1/client/v4"
+
+    job = acme.plan(pull)
+
+    assert job.result == "failure"
+    assert "Traceback" not in job.log
+    assert job.step("Show").outcome == "skipped"
+
+
+def test_another_branch_cannot_apply(acme: World) -> None:
+    commit = acme.repository.commit({SHOP: NEW_SHOP}, branch="mine")
+    event = replace(by_hand(commit), ref="refs/heads/mine")
+    assert [job.result for job in workflow.run(acme.hosted, "apply.yml", event)] == ["skipped"]
+
+
+def test_dependabot_is_planned_offline_like_a_fork(acme: World) -> None:
+    pull = acme.change({"README.md": "x\n"})
+    jobs = workflow.run(acme.hosted, "plan.yml", event_of(pull, author="dependabot[bot]"))
+    assert [(job.name, job.result) for job in jobs] == [("plan", "skipped"), ("offline", "success")]
+
+
+def test_a_repository_fresh_from_init_is_planned_applied_and_watched(tmp_path: Path, expressions: Expressions) -> None:
+    files = from_init(tmp_path / "acme")
+    (tmp_path / "world").mkdir()
+    with world(tmp_path / "world", expressions, files=files) as acme:
+        acme.hosted.variables = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
+        main = next(name for name in sorted(files) if name.startswith("customers/") and name.endswith(".mjs"))
+        pull = acme.change({main: f"{files[main]}// changed\n"})
+
+        planned = acme.plan(pull)
+        assert planned.result == "success", planned.log
+        assert len(acme.hub.comments[pull.number]) == 1
+
+        applied = acme.run("apply.yml", acme.merge(pull))
+        assert applied.result == "success", applied.log
+
+        quiet = acme.run("drift.yml", nightly("main"))
+        assert quiet.result == "success", quiet.log
+        assert acme.hub.issues == []
+
+
+def from_init(folder: Path) -> dict[str, str]:
+    """The files of a new repository, by name."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert init.main([str(folder), "--platform", "acme"], standalone_mode=False) == 0
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+CALLER = """\
+name: Caller
+on:
+  push:
+permissions: {}
+jobs:
+  caller:
+    runs-on: ubuntu-24.04
+    permissions:
+      contents: read
+      issues: write
+      pull-requests: write
+    environment: production
+    steps:
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1
+        with:
+          persist-credentials: false
+      - id: reconciler
+        name: Reconciler
+        uses: acme/reconciler@0000000000000000000000000000000000000000
+        with:
+          command: COMMAND
+          working-directory: .
+          verify: all
+          api-token: ${{ secrets.CLOUDFLARE_API_TOKEN }}
+          api-base-url: ${{ vars.BASE_URL }}
+          github-token: ${{ github.token }}
+      - name: Told
+        if: always()
+        env:
+          TOLD: ${{ toJSON(steps.reconciler.outputs) }}
+        run: echo "$TOLD"
+"""
+
+
+def calling(acme: World, command: str, **files: str) -> workflow.JobRun:
+    acme.hosted.variables = {"BASE_URL": acme.hosted.cloudflare_url}
+    caller = CALLER.replace("COMMAND", command)
+    return acme.run("caller.yml", push(acme.repository.commit({".github/workflows/caller.yml": caller, **files})))
+
+
+def test_the_action_applies_and_tells_what_it_did(acme: World) -> None:
+    job = calling(acme, "apply", **{SHOP: NEW_SHOP})
+
+    assert job.result == "success", job.log
+    outputs = job.step("Reconciler").outputs
+    assert (outputs["changes"], outputs["to-update"], outputs["applied"], outputs["failed"]) == ("1", "1", "1", "0")
+    assert Path(outputs["plan-html"]).is_file()
+    assert acme.code("globex-shop") == NEW_SHOP
+    pip = (Path(outputs["plan-json"]).parent / "pip.log").read_text()
+    assert "--require-hashes" in pip
+    assert WRITE_TOKEN not in job.log
+
+
+def test_the_action_tells_drift(acme: World) -> None:
+    acme.edit_by_hand("globex-shop", "export default {};\n")
+    job = calling(acme, "drift")
+    assert job.result == "success", job.log
+    outputs = job.step("Reconciler").outputs
+    assert (outputs["drift"], outputs["issue-url"]) == ("true", acme.hub.issues[0]["html_url"])
+
+
+def test_the_action_refuses_a_command_that_it_does_not_know(acme: World) -> None:
+    job = calling(acme, "destroy; touch pwned")
+    assert job.result == "failure"
+    assert job.step("Check the inputs").commands == [("error", "the input command is validate, plan, apply or drift")]
+    assert job.step("Apply").outcome == "skipped"
+
+
+def test_the_ledger_of_the_last_apply_is_what_the_next_plan_begins_with(acme: World, applied: Applied) -> None:
+    acme.hosted.caches["reconciler-ledger--100-1"] = b"newer"
+    commit = acme.repository.commit({})
+    job = acme.run("drift.yml", nightly(commit))
+    restored = next(step for step in job.steps if step.uses.startswith("actions/cache/restore"))
+    assert restored.outputs["cache-matched-key"] == "reconciler-ledger--100-1"
+    assert applied.ledger != b"newer"
