@@ -85,10 +85,10 @@ def reviewed(plan_file: Path, commit: str) -> int:
 @_environment
 def issue(findings_file: Path, environment: str) -> int:
     """Keep one issue for drift: opened when there is some, closed when it is gone."""
-    from reconciler.cli import wishes
+    from reconciler.cli import files
     from reconciler.github import actions, comments, issues
 
-    findings = issues.read(wishes.read(findings_file), str(findings_file))
+    findings = issues.read(files.read(findings_file), str(findings_file))
     with _connected() as api:
         done, found = issues.update(api, findings, environment, comments.run_url(os.environ))
     if found is not None:
@@ -103,7 +103,7 @@ def issue(findings_file: Path, environment: str) -> int:
 @click.option("--html", "html_file", type=_FILE, help="Also write the plan as one HTML page.")
 def summary(plan_file: Path | None, audit_file: Path | None, html_file: Path | None) -> int:
     """Write a plan, or what an apply did, to the run's summary and outputs."""
-    from reconciler.cli import wishes
+    from reconciler.cli import files
     from reconciler.github import actions, summaries
 
     if plan_file is not None:
@@ -111,9 +111,9 @@ def summary(plan_file: Path | None, audit_file: Path | None, html_file: Path | N
         actions.add_summary(os.environ, lambda cap: summaries.plan_summary(plan, cap))
         actions.set_outputs(os.environ, summaries.plan_outputs(plan, plan_file, html_file))
         if html_file is not None:
-            wishes.write(html_file, summaries.plan_page(plan))
+            files.write(html_file, summaries.plan_page(plan))
     if audit_file is not None:
-        text = wishes.read(audit_file) if audit_file.exists() else ""
+        text = files.read(audit_file) if audit_file.exists() else ""
         done = summaries.read_audit(text, str(audit_file))
         actions.add_summary(os.environ, lambda cap: summaries.audit_summary(done, cap))
         actions.set_outputs(os.environ, summaries.audit_outputs(done))
@@ -155,7 +155,7 @@ def _connected() -> contextlib.closing[GitHub]:
 
 
 def _plan(path: Path) -> Plan:
-    from reconciler.cli import wishes
+    from reconciler.cli import files
     from reconciler.render import plan_json
 
-    return plan_json.read(wishes.read(path), str(path))
+    return plan_json.read(files.read(path), str(path))

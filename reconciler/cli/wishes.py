@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from reconciler import git
 from reconciler.cli import connecting
+from reconciler.cli.files import read as read
+from reconciler.cli.files import write as write
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
-from reconciler.errors import Problem, UsageProblem
 from reconciler.plan import Plan
 from reconciler.repository import Repository
 from reconciler.run import NOBODY, Wishes
@@ -73,27 +73,6 @@ def exit_code_of_plan(plan: Plan, *, asked_for: bool) -> int:
 def listing(terminal: Terminal) -> Callable[[int], None]:
     """A progress line for a long listing."""
     return lambda rows: terminal.progress(f"reading the namespace: {rows:,} scripts")
-
-
-def read(path: Path) -> str:
-    """A file that a user named."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem([Problem(f"{path} cannot be read", why=str(error), code="input")]) from None
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file that a user named; what stood there before is replaced whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UsageProblem(
-            [Problem(f"{path} cannot be written", why=str(error.strerror or error), code="output")]
-        ) from None
 
 
 def _folders_above(file: str) -> list[str]:
