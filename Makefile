@@ -14,7 +14,7 @@ help:
 demo: setup
 	@$(BIN)/python -m tests.demo
 
-test: setup
+test: setup tests/conformance/wrangler/node_modules/installed
 	@$(BIN)/python -m pytest -q
 
 deep: setup
@@ -41,5 +41,11 @@ node_modules/installed: package-lock.json
 	@npm ci --silent
 	@touch $@
 
+# wrangler itself judges the embedded API; only the tests need it, and it is 195 MB.
+tests/conformance/wrangler/node_modules/installed: tests/conformance/wrangler/package-lock.json
+	@echo "Setting up wrangler in tests/conformance/wrangler"
+	@cd tests/conformance/wrangler && npm ci --silent
+	@touch $@
+
 clean:
-	rm -rf .venv node_modules .reconciler .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv node_modules tests/conformance/wrangler/node_modules .reconciler .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,12 +7,11 @@ file: settings.py or scripts.py; of several customers: _across here.
 from __future__ import annotations
 
 import datetime
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler import customer_file, egress, files, platform_file, routing, source
+from reconciler import compiling, customer_file, egress, files, platform_file, routing, source
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.files import Folder
 from reconciler.model import PROTECT_TAG, Assets, Worker
@@ -55,26 +54,32 @@ CUSTOMERS = "customers"
 
 
 def load(
-    root: Path, environment: str = "", *, variables: Mapping[str, str], today: datetime.date | None = None
+    root: Path,
+    environment: str = "",
+    *,
+    variables: Mapping[str, str],
+    today: datetime.date | None = None,
+    kept: Path | None = None,
 ) -> Repository:
-    """Everything below `root`. Raises ConfigError with every problem, warnings included, when one is an error."""
+    """Everything below `root`. Raises ConfigError with every problem, warnings included, when one is an error.
+
+    `kept` is the file that compiled customers are kept in between runs; without one every file is read.
+    """
     day = today or datetime.datetime.now(datetime.UTC).date()
     loaded = platform_file.load(root, environment, variables, day)
     problems = list(loaded.problems)
     customers: list[Customer] = []
-    found = files.customers(root, CUSTOMERS)
-    problems += found.problems
-    for folder in found.customers:
-        if loaded.terms is None:
-            problems += customer_file.source_problems(folder)
-            continue
-        compiled = customer_file.compile_folder(folder, loaded.terms)
-        problems += compiled.problems
-        customers += [compiled.customer] if compiled.customer else []
+    if loaded.terms is None:
+        found = files.customers(root, CUSTOMERS)
+        problems += [*found.problems, *(one for each in found.customers for one in customer_file.source_problems(each))]
+    else:
+        compiled, of_tree = compiling.compile_all(root, CUSTOMERS, loaded.terms, kept)
+        problems += [*of_tree, *(one for each in compiled for one in each.problems)]
+        customers += [each.customer for each in compiled if each.customer is not None]
     if loaded.platform is not None:
         problems += _across(loaded.platform, customers)
     if loaded.platform is not None and loaded.egress is not None:
-        ids = {posixpath.basename(folder.path) for folder in found.customers}
+        ids = {one.id for one in customers}
         problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=ids)
     told = _told(root, problems)
     if loaded.platform is None or any(one.severity is Severity.ERROR for one in told):

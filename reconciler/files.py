@@ -106,6 +106,11 @@ def read_below(root: Path, path: str) -> bytes:
     return read(root / path)
 
 
+def is_misnamed(name: str) -> bool:
+    """A name that was meant to be customer.yaml, or is it where no customer can be."""
+    return name.lower() in _ALIKE
+
+
 def is_pattern(path: str) -> bool:
     return "*" in path or "?" in path
 
@@ -217,7 +222,7 @@ class _Customers(_Tree):
         """Files of nobody: what was meant to be a customer would be deleted without a word."""
         if path in self.found:
             return
-        alike = [entry.name for entry in entries if entry.name.lower() in _ALIKE]
+        alike = [entry.name for entry in entries if is_misnamed(entry.name)]
         for name in alike:
             why = f"a customer's file is called {CUSTOMER_FILE}, and without it its scripts would be deleted"
             where = Where(f"{path}/{name}", width=0)

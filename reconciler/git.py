@@ -17,7 +17,7 @@ from reconciler.errors import Problem, UsageProblem
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "GIT_CEILING_DIRECTORIES")
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
-_FILE, _EXECUTABLE = "100644", "100755"
+_FILE, _EXECUTABLE, _TREE = "100644", "100755", "040000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,58 @@ def changed_files(root: Path, since: Commit) -> tuple[str, ...]:
     tracked = _lines(_git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", since.id, "--", "."))
     untracked = _lines(_git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "."))
     return tuple(sorted({*tracked, *untracked}))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the tree that is checked out; its path is relative to the folder that was asked about."""
+
+    mode: str
+    id: str
+    path: str
+
+    @property
+    def is_tree(self) -> bool:
+        return self.mode == _TREE
+
+    @property
+    def is_odd(self) -> bool:
+        """A symbolic link or a submodule."""
+        return self.mode not in (_FILE, _EXECUTABLE, _TREE)
+
+    def is_file_named(self, name: str) -> bool:
+        return self.mode in (_FILE, _EXECUTABLE) and self.path.rpartition("/")[2] == name
+
+
+def tree(root: Path, top: str) -> list[Entry] | None:
+    """Every folder and file below `top` as HEAD has them; None outside git or before the first commit."""
+    found = _git(root, "ls-tree", "-r", "-t", "-z", "HEAD", "--", f"{top}/")
+    if found.returncode != 0:
+        return None
+    entries = []
+    for line in found.stdout.split(b"\0"):
+        about, _, path = line.partition(b"\t")
+        if path:
+            mode, _, identity = about.decode("ascii").split()
+            entries.append(Entry(mode, identity, path.decode("utf-8", "surrogateescape")))
+    return entries
+
+
+def dirty(root: Path, top: str) -> tuple[str, ...]:
+    """What below `top` is not as HEAD has it: changed, staged, untracked or ignored; relative to `root`."""
+    found = _git(
+        root,
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignored=traditional",
+        "--",
+        top,
+    )
+    prefix = _git(root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").strip()
+    return tuple(line[3:].removeprefix(prefix) for line in _lines(found))
 
 
 def write_tree(root: Path, at: Commit, into: Path, only: Sequence[str] = ()) -> None:

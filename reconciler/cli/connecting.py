@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 LOCAL_ACCOUNT = "0" * 32
 LOCAL_FOLDER = Path(".reconciler/local")
+COMPILED = Path(".reconciler/compiled.sqlite3")
 LEDGER = Path(".reconciler/ledger.sqlite3")
 
 
 def load(options: Options) -> Repository:
     """Find and load the repository; its warnings are shown with the plan."""
-    return config.load(repository_root(options.folder), options.environment, variables=variables(options))
+    root = repository_root(options.folder)
+    return config.load(root, options.environment, variables=variables(options), kept=root / COMPILED)
 
 
 @contextmanager

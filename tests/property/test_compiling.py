@@ -1,0 +1,123 @@
+"""What comes out of the cache is what compiling every folder gives, whatever happened to the folders meanwhile."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reconciler import config
+from reconciler.errors import ConfigError
+from reconciler.repository import Repository
+
+PLATFORM = "platform: acme\nnamespace: n\nprune: true\ntiers: {basic: {limits: {cpu_ms: 10}}}\n"
+MODULE = "export default { fetch() { return new Response('hi'); } };\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "platform.yaml").write_text(PLATFORM)
+    (tmp_path / ".gitignore").write_text(".reconciler/\n*.log.mjs\n")
+    for number in range(8):
+        add_customer(tmp_path, f"customers/{'deep/' if number % 2 else ''}c{number}")
+    return tmp_path
+
+
+def add_customer(root: Path, path: str) -> None:
+    folder = root / path
+    folder.mkdir(parents=True)
+    name = folder.name
+    script = f"{{main: shop.mjs, modules: ['*.mjs'], hostnames: [{name}.example.com]}}"
+    text = f"tier: basic\nscripts:\n  {name}-shop: {script}\n"
+    (folder / "customer.yaml").write_text(text)
+    (folder / "shop.mjs").write_text(MODULE)
+
+
+def git(root: Path, *words: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    subprocess.run(["git", "-C", str(root), *identity, *words], check=True, capture_output=True)
+
+
+def loaded(root: Path, kept: Path | None) -> tuple[object, object]:
+    """Everything that a load tells, problems included."""
+    try:
+        repository = config.load(root, variables={}, kept=kept)
+    except ConfigError as error:
+        return None, error.problems
+    return dict(repository.customers), repository.warnings
+
+
+def edit(root: Path, choice: random.Random) -> None:
+    """One of the things that happen to a work tree."""
+    folders = sorted(one.parent for one in (root / "customers").rglob("customer.yaml"))
+    folder = choice.choice(folders)
+    match choice.randrange(9):
+        case 0:
+            (folder / "shop.mjs").write_text(f"{MODULE}// {choice.random()}\n")
+        case 1:
+            shutil.rmtree(folder)
+        case 2:
+            add_customer(root, f"customers/new{choice.randrange(10**9)}")
+        case 3:
+            (folder / f"more{choice.randrange(10**9)}.mjs").write_text(MODULE)
+        case 4:
+            (folder / f"ignored{choice.randrange(10**9)}.log.mjs").write_text(MODULE)
+        case 5:
+            (folder / "customer.yaml").write_text("scripts: {broken\n")
+        case 6:
+            (folder / f"link{choice.randrange(10**9)}.mjs").symlink_to(folder / "shop.mjs")
+        case 7:
+            (root / "platform.yaml").write_text(f"{PLATFORM}defaults: {{vars: {{N: '{choice.random()}'}}}}\n")
+        case _:
+            (folder.parent / "customers.yml").write_text("a: 1\n")
+
+
+@pytest.mark.parametrize("in_git", [True, False], ids=["git", "no git"])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_cache_never_changes_what_is_loaded(root: Path, seed: int, in_git: bool) -> None:
+    choice, kept = random.Random(seed), root / ".reconciler/compiled.sqlite3"
+    if in_git:
+        git(root, "init", "-q")
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", "x")
+    for _ in range(4):
+        assert loaded(root, kept) == loaded(root, None)
+        assert loaded(root, kept) == loaded(root, None), "the second load takes what the first one kept"
+        edit(root, choice)
+        if in_git and choice.random() < 0.4:
+            git(root, "add", "-A")
+            if choice.random() < 0.5:
+                git(root, "commit", "-qm", "y", "--allow-empty")
+
+
+def test_a_damaged_cache_costs_time_and_nothing_else(root: Path) -> None:
+    kept = root / ".reconciler/compiled.sqlite3"
+    before = loaded(root, kept)
+    with sqlite3.connect(kept) as database:
+        database.execute("UPDATE compiled SET row = '[1, 2]'")
+    database.close()
+    assert loaded(root, kept) == before
+    kept.write_bytes(b"no database at all" * 100)
+    assert loaded(root, kept) == before
+
+
+def test_a_warm_load_compiles_only_what_changed(root: Path) -> None:
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "x")
+    kept = root / ".reconciler/compiled.sqlite3"
+    loaded(root, kept)
+    changed = root / "customers/c0/shop.mjs"
+    changed.write_text(f"{MODULE}// changed\n")
+    unread = root / "customers/c2/customer.yaml"
+    unread.chmod(0)  # root reads it all the same; what counts is that the result is right
+    try:
+        repository = config.load(root, variables={}, kept=kept)
+    finally:
+        unread.chmod(0o644)
+    assert isinstance(repository, Repository)
+    assert repository.script("c0-shop").digest != repository.script("c2-shop").digest
