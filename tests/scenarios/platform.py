@@ -273,7 +273,8 @@ class Platform:
     # Laws
 
     def look_for_dangling_routes(self, call: str) -> None:
-        self.dangling += [f"{one}, after {call}" for one in self._dangling()]
+        if not call.startswith("GET"):
+            self.dangling += [f"{one}, after {call}" for one in self._dangling()]
 
     def _dangling(self) -> Iterator[str]:
         workers = set(self.workers)

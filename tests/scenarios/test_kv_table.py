@@ -1,0 +1,79 @@
+"""A routing table in Workers KV: parts first, one upload to switch, and a change of one address writes one part."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenarios.platform import MODULE, Platform
+
+HOSTNAMES = 1000  # enough for four parts
+
+
+@pytest.fixture
+def kv(platform: Platform) -> Platform:
+    """A platform at rest whose table has several parts."""
+    platform.edit("platform.yaml", "  path:", "  table: kv\n  path:")
+    names = "".join(f"    - host-{number:04}.example.com\n" for number in range(HOSTNAMES))
+    customer = f"tier: basic\nscripts:\n  big:\n   main: big.mjs\n   hostnames:\n{names}"
+    platform.write({"customers/big/customer.yaml": customer, "customers/big/big.mjs": MODULE})
+    platform.apply()
+    return platform
+
+
+def writes(platform: Platform) -> list[str]:
+    return [call.partition("namespaces/")[2] or call for call in platform.calls if not call.startswith("GET")]
+
+
+def keys(platform: Platform) -> set[str]:
+    namespace = platform.store.kv.namespaces()[0]
+    return {one.name for one in platform.store.kv.keys(namespace.id)}
+
+
+def test_a_change_of_one_hostname_writes_one_part_and_switches_once(kv: Platform) -> None:
+    before = keys(kv)
+    assert len(before) >= 4
+    kv.edit("customers/globex/customer.yaml", "shop.globex.com", "store.globex.com")
+    kv.apply()
+    assert kv.led_to("store.globex.com") == "globex-shop"
+    assert kv.led_to("shop.globex.com") == ""
+    bulk = [call for call in kv.calls if call.endswith("/bulk")]
+    assert len(bulk) == 1
+    added = keys(kv) - before
+    assert 1 <= len(added) <= 2  # the part that loses the address, and the one that gets it
+    assert len(kv.calls) < 20
+
+
+def test_parts_that_the_former_table_read_stay_until_the_next_switch(kv: Platform) -> None:
+    before = keys(kv)
+    kv.edit("customers/globex/customer.yaml", "shop.globex.com", "store.globex.com")
+    kv.apply()
+    assert before < keys(kv)  # some isolates still read the former table
+    kv.edit("customers/globex/customer.yaml", "store.globex.com", "third.globex.com")
+    kv.apply()
+    assert not before < keys(kv)
+
+
+def test_scripts_come_and_go_without_an_instant_of_nothing(kv: Platform) -> None:
+    kv.edit("customers/globex/customer.yaml", "globex-shop: {", "globex-store: {previously: [globex-shop], ")
+    kv.apply()
+    assert kv.led_to("shop.globex.com") == "globex-store"
+    assert "globex-shop" not in kv.scripts
+
+
+def test_a_table_moves_from_the_bundle_to_kv_and_back(platform: Platform) -> None:
+    platform.apply()
+    platform.edit("platform.yaml", "  path:", "  table: kv\n  path:")
+    platform.apply()
+    assert platform.table().in_kv
+    platform.edit("platform.yaml", "  table: kv\n", "")
+    platform.apply()
+    assert not platform.table().in_kv
+
+
+def test_a_table_in_kv_that_someone_replaced_is_drift(platform: Platform) -> None:
+    platform.edit("platform.yaml", "  path:", "  table: kv\n  path:")
+    platform.apply()
+    platform.upload_elsewhere("acme-dispatcher", MODULE, namespace="")
+    assert platform.drift() == {"dispatcher/acme-dispatcher": "drifted"}
+    platform.apply()
+    assert platform.led_to("shop.globex.com") == "globex-shop"
