@@ -6,7 +6,8 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import click
 
@@ -24,6 +25,19 @@ FAULTS = (
 )  # fmt: skip
 
 
+class StandIn(click.ParamType[tuple[str, str]]):
+    """HOST=URL."""
+
+    name = "stand-in"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        host, _, url = str(value).partition("=")
+        parts = urlsplit(url)
+        if not host or parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            self.fail(f'"{value}" is not HOST=URL, as in api.example.com=http://127.0.0.1:9000', param, ctx)
+        return host.lower(), url.rstrip("/")
+
+
 @click.command()
 @click.option("--once", is_flag=True, help="Start, reconcile once, tell what came of it, and end.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Of the scripts.")
@@ -38,6 +52,14 @@ FAULTS = (
     show_default=True,
     help="Whether scripts may reach the internet.",
 )
+@click.option(
+    "--stand-in",
+    "stand_ins",
+    type=StandIn(),
+    multiple=True,
+    metavar="HOST=URL",
+    help="An http:// origin that answers for a host that scripts fetch.",
+)
 @common
 def dev(
     options: Options,
@@ -48,6 +70,7 @@ def dev(
     watch: bool,
     fault: str | None,
     egress: Literal["block", "allow"],
+    stand_ins: tuple[tuple[str, str], ...],
 ) -> int:
     """Run the platform on this machine and reconcile on every save.
 
@@ -73,6 +96,7 @@ def dev(
         watch=watch,
         fault=fault or "",
         egress=egress,
+        hosts=dict(stand_ins),
     )
     loop = Loop(settings, options.terminal, verbose=options.verbose > 0)
     with _ended_by_signals(loop):

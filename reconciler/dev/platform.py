@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.local.runtime_events import Event
 
 PORT, API_PORT = 8787, 8788
+CLOUDFLARE = "api.cloudflare.com"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Settings:
     watch: bool = True
     fault: str = ""
     egress: Literal["block", "allow"] = "block"
+    hosts: Mapping[str, str] = field(default_factory=dict)  # that scripts may fetch, and what stands in for each
 
 
 def _nobody(_entry: Entry) -> None:
@@ -83,14 +85,16 @@ class Platform:
             ends.enter_context(_alone(settings.folder.parent))
             if settings.reset and settings.folder.exists():
                 shutil.rmtree(settings.folder)
+            binary = find_workerd(settings.root)  # before anything is started for nothing
             self._store = Store(settings.folder)
             ends.callback(self._store.close)
-            binary = find_workerd(settings.root)  # before anything is started for nothing
-            self._starting = _Starting(lambda: self._new_runtime(binary))
-            ends.callback(self._starting.end)
             faults = Faults.named(settings.fault) if settings.fault else Faults()
             self._api = create_app(self._store, faults=faults, switches=Switches(zones_on_demand=True))
-            self.server = ends.enter_context(Server(_Front(self._api, self._dashboard), port=settings.api_port))
+            self.server = ends.enter_context(
+                Server(_Front(self._api, self._dashboard), port=settings.api_port, names=(CLOUDFLARE,))
+            )
+            self._starting = _Starting(lambda: self._new_runtime(binary))
+            ends.callback(self._starting.end)
             ends.callback(self.journal.close)  # the streams of pages end before the server does
             account = Account(self._connect, settings.account, settings.ledger)
             self.rounds = Rounds(
@@ -141,7 +145,14 @@ class Platform:
     def _new_runtime(self, binary: Path) -> Runtime:
         settings = self.settings
         return Runtime(
-            self._store, binary=binary, port=settings.port, egress=settings.egress, on_event=self._on_event
+            self._store,
+            binary=binary,
+            port=settings.port,
+            egress=settings.egress,
+            # A script that calls Cloudflare's API means this account: from here no request reaches the real one.
+            hosts={CLOUDFLARE: self.server.url, **settings.hosts},
+            closed_ports=(self.server.port,),  # under its own name, the pages are there, and pages write files
+            on_event=self._on_event,
         ).start()
 
     def _point(self) -> None:

@@ -17,7 +17,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -52,8 +52,8 @@ class Runtime:
     `default_worker` answers what no route, custom domain or workers.dev name covers (else the store's value
     "default_worker"). `suffix` stands for "localhost" in the host that Workers see (else "local_suffix"): with
     "acme.app", http://shop.localhost:8787 reaches Workers as shop.acme.app. `egress` "block" lets scripts reach
-    loopback and `hosts` alone, a map of host to the http:// origin that stands in for it. `on_event` is called from
-    this object's own thread, in order.
+    loopback and `hosts` alone, a map of host to the http:// origin that stands in for it; `closed_ports` of loopback
+    are reached by no script, whatever the egress. `on_event` is called from this object's own thread, in order.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Runtime:
         port: int = 0,
         egress: Egress = "block",
         hosts: Mapping[str, str] | None = None,
+        closed_ports: Iterable[int] = (),
         most_loaded: int = 150,
         stall_seconds: float = 1.0,
         on_event: Callable[[Event], None] = _ignore,
@@ -79,6 +80,7 @@ class Runtime:
         self._port = port
         self._egress = egress
         self._hosts = dict(hosts or {})
+        self._closed_ports = tuple(closed_ports)
         self._most_loaded = most_loaded
         self._stall_seconds = stall_seconds
         self._on_event = on_event
@@ -101,6 +103,7 @@ class Runtime:
             mark=self._mark,
             egress=self._egress,
             hosts=self._hosts,
+            closed_ports=self._closed_ports,
             most_loaded=self._most_loaded,
         )
         self._config.touch(mode=0o600)

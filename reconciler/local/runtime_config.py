@@ -45,6 +45,7 @@ class Settings:
     mark: str = field(repr=False)  # begins each line that speaks to us on standard output; no script can know it
     egress: str = "block"
     hosts: Mapping[str, str] = field(default_factory=dict)  # host to the origin that stands in for it
+    closed_ports: tuple[int, ...] = ()  # of loopback, which no script reaches
     most_loaded: int = 150
 
 
@@ -57,6 +58,7 @@ def config_text(settings: Settings) -> str:
         *(_binding(f"EGRESS_{n}", f"service = {_text(f'egress-{n}')}") for n in range(len(hosts))),
         _binding("HOSTS", f"json = {_text(json.dumps(hosts))}"),
         _binding("MOST_LOADED", f"json = {_text(str(settings.most_loaded))}"),
+        _binding("CLOSED_PORTS", f"json = {_text(json.dumps([str(port) for port in settings.closed_ports]))}"),
         _binding("EGRESS", f"text = {_text(settings.egress)}"),
         _binding("MARK", f"text = {_text(settings.mark)}"),
         _binding("ADMIN_TOKEN", f"text = {_text(settings.admin_token)}"),

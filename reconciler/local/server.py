@@ -12,7 +12,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from types import TracebackType
@@ -33,14 +33,17 @@ _BODILESS = (204, 304)
 
 
 class Server:
-    """One WSGI app on 127.0.0.1. Port 0 takes any that is free; `url` tells which."""
+    """One WSGI app on 127.0.0.1. Port 0 takes any that is free; `url` tells which.
 
-    def __init__(self, app: WSGIApplication, *, port: int = 0) -> None:
+    `names` are hosts that it also answers for, beside those of this machine: nobody else can make them lead here.
+    """
+
+    def __init__(self, app: WSGIApplication, *, port: int = 0, names: Collection[str] = ()) -> None:
         try:
             self._http = _HttpServer((LOOPBACK, port), _Handler)
         except OSError as error:
             raise LocalError([_taken(port, error)]) from error
-        self._http.app = app
+        self._http.app, self._http.names = app, frozenset(names)
         self._thread: threading.Thread | None = None
 
     @property
@@ -80,6 +83,7 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     app: WSGIApplication
+    names: frozenset[str]
 
     def __init__(self, *arguments: Any) -> None:
         self._open: set[socket.socket] = set()
@@ -147,7 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             return
-        if refusal := _foreign(self.headers.get("host", ""), self.headers.get("origin", "")):
+        host = self.headers.get("host", "")
+        if refusal := _foreign(LOOPBACK if host in self.server.names else host, self.headers.get("origin", "")):
             self._send_whole(403, refusal)
             return
         try:

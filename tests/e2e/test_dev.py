@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -176,6 +177,48 @@ def test_what_others_upload_runs_at_once_and_is_seen_as_drift(dev: Dev) -> None:
     assert dev.get("hello") == "by hand"
     (dev.root / "customers/initech/hello.mjs").write_text("export default { fetch: () => new Response('hello 3') };\n")
     dev.until(lambda: dev.get("hello") == "hello 3")
+
+
+def test_a_script_that_calls_cloudflares_api_reaches_this_account(dev: Dev) -> None:
+    url = f"https://api.cloudflare.com{SCRIPTS}"
+    code = (
+        f"export default {{ fetch: () => fetch('{url}', {{ headers: {{ authorization: 'Bearer local-token' }} }}) }};"
+    )
+    (dev.root / "customers/globex/api/main.mjs").write_text(code)
+    dev.until(lambda: '"success": true' in dev.get("globex-api"))
+    names = [one["id"] for one in httpx.get(dev.url("globex-api")).json()["result"]]
+    assert names == ["globex-api", "globex-shop", "hello"]
+
+
+def test_a_script_cannot_reach_the_pages_that_write_files(dev: Dev) -> None:
+    port = dev.api.rpartition(":")[2]
+    (dev.root / "customers/globex/api/main.mjs").write_text(
+        """
+        import { connect } from "cloudflare:sockets";
+        async function byTcp(port) {
+          const socket = connect({ hostname: "127.0.0.1", port });
+          await socket.opened;
+          const writer = socket.writable.getWriter();
+          await writer.write(new TextEncoder().encode(`GET /new HTTP/1.1\\r\\nHost: 127.0.0.1:${port}\\r\\n\\r\\n`));
+          const { value } = await socket.readable.getReader().read();
+          return new TextDecoder().decode(value);
+        }
+        export default {
+          async fetch() {
+            const seen = [];
+            for (const host of ["127.0.0.1", "localhost", "127.1", "0.0.0.0", "[::1]", "hello.localhost"])
+              seen.push((await fetch(`http://${host}:PORT/new`).catch(String)).status ?? 0);
+            seen.push((await fetch("https://api.cloudflare.com/new")).status);
+            seen.push(await byTcp(PORT).then((text) => text.slice(0, 12)).catch(() => "refused"));
+            return Response.json(seen);
+          },
+        };""".replace("PORT", port)
+    )
+    dev.until(lambda: dev.get("globex-api").startswith("["))
+    *asked, by_name, by_tcp = json.loads(dev.get("globex-api"))
+    assert set(asked) <= {0, 502}
+    assert by_name == 403
+    assert by_tcp == "refused"
 
 
 def test_a_second_one_is_refused(dev: Dev) -> None:
