@@ -95,11 +95,12 @@ class Strike:
 class Line(httpx.BaseTransport):
     """The way to the account, one call at a time."""
 
-    def __init__(self, inner: httpx.BaseTransport, after_each: Callable[[str], None]) -> None:
-        self._inner, self._after_each = inner, after_each
+    def __init__(
+        self, inner: httpx.BaseTransport, after_each: Callable[[str], None], strike: Strike | None = None
+    ) -> None:
+        self._inner, self._after_each, self._strike = inner, after_each, strike
         self._lock = threading.Lock()
         self.calls: list[str] = []
-        self.strike: Strike | None = None
         self.dead = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -121,7 +122,7 @@ class Line(httpx.BaseTransport):
             response.read()
             return response
 
-        number, strike = len(self.calls), self.strike
+        number, strike = len(self.calls), self._strike
         if strike is not None and strike.at <= number < strike.at + strike.times:
             return strike.how(answer)
         return answer()
@@ -130,7 +131,7 @@ class Line(httpx.BaseTransport):
 class Platform:
     """What a scenario is told with. Every apply is followed by the law of the empty plan when the test ends."""
 
-    def __init__(self, root: Path, switches: Switches | None = None) -> None:
+    def __init__(self, root: Path, switches: Switches | None = None, *, write: bool = True) -> None:
         self.root, self.switches = root / "repository", switches or Switches()
         self.faults = Faults()
         self.clock = _Clock()
@@ -141,9 +142,11 @@ class Platform:
         self.variables: dict[str, str] = {}
         self.environment = ""
         self.dangling: list[str] = []  # every moment at which a route led to nothing, and the call before it
+        self.striking: Strike | None = None  # what befalls the next run
         self.line = self._line()
         self.written = False
-        self.write(FILES)
+        if write:
+            self.write(FILES)
 
     # The repository
 
@@ -310,7 +313,7 @@ class Platform:
         return b""
 
     def _line(self) -> Line:
-        return Line(transport.in_process(self._app()), self.look_for_dangling_routes)
+        return Line(transport.in_process(self._app()), self.look_for_dangling_routes, self.striking)
 
     def _app(self) -> Any:
         return create_app(self.store, switches=self.switches, faults=self.faults, sleep=self.clock.sleep)

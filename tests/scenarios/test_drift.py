@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from itertools import product
+from typing import Literal
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.scenarios.platform import ACCOUNT, MODULE, Platform
 
 BY_HAND = MODULE.replace("hello", "by hand")
 
+ROWS: tuple[Literal["flat", "nested"], ...] = ("flat", "nested")
 FORMS = {
     f"{rows}, {'tags' if tags else 'no tags'}, {'etag' if etag else 'no etag'}, {paging}": Switches(
         rows=rows,
@@ -23,13 +25,11 @@ FORMS = {
         honours_limit=paging != "limit ignored",
         pages=paging != "one page",
     )
-    for rows, tags, etag, paging in product(
-        ("flat", "nested"), (True, False), (True, False), ("paged", "limit ignored", "one page")
-    )
+    for rows, tags, etag, paging in product(ROWS, (True, False), (True, False), ("paged", "limit ignored", "one page"))
 }
 
 
-@pytest.fixture(params=FORMS.values(), ids=FORMS.keys())
+@pytest.fixture(params=list(FORMS.values()), ids=list(FORMS))
 def live(request: pytest.FixtureRequest, make_platform: Callable[[Switches], Platform]) -> Platform:
     """A platform at rest, in an account with each form of listing."""
     platform = make_platform(request.param)
