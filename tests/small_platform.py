@@ -61,7 +61,7 @@ FILES = {
     "customers/initech/customer.yaml": "tier: basic\nscripts:\n  hello: {main: hello.mjs}\n",
     "customers/initech/hello.mjs": 'export default { fetch: () => new Response("hello 1") };\n',
 }
-API_PORT, PORT = 8788, 8787
+API_PORT, PORT = 8788, 1  # nothing is served: no test opens a socket to either
 HOST = f"127.0.0.1:{API_PORT}"
 
 

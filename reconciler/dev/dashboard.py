@@ -21,7 +21,7 @@ from werkzeug.exceptions import NotFound as NoPage
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from reconciler.dev import asking, highlight, views, writing
+from reconciler.dev import asking, entries, highlight, views, writing
 from reconciler.dev.gate import FIELD, Gate
 from reconciler.dev.journal import Entry, Journal
 from reconciler.dev.rounds import Round, Rounds
@@ -104,8 +104,8 @@ class Dashboard:
         shown = views.script(self._site, script, visit.request.args.get("module", ""))
         if shown is None:
             raise NoPage(f"there is no script {script} in the repository")
-        entries = self._recent(20, script)
-        return self._page(visit, "script.html", title=script, shown=shown, entries=entries, asked=asking.EMPTY)
+        recent = self._recent(20, script)
+        return self._page(visit, "script.html", title=script, shown=shown, entries=recent, asked=asking.EMPTY)
 
     def plan(self, visit: Visit) -> Response:
         return self._page(visit, "plan.html", title="Plan", shown=views.plan(self._site))
@@ -181,7 +181,7 @@ class Dashboard:
             if entry is None:
                 yield b": nothing new\n\n"
             else:
-                yield f"id: {entry.number}\ndata: {json.dumps(views.line(entry))}\n\n".encode()
+                yield f"id: {entry.number}\ndata: {json.dumps(entries.line(entry))}\n\n".encode()
 
     def _requests(self, visit: Visit, asked: asking.Asked, answer: asking.Answer | None) -> Response:
         return self._page(
@@ -216,8 +216,8 @@ class Dashboard:
         return repository
 
     def _recent(self, most: int, script: str = "") -> list[dict[str, Any]]:
-        entries: list[Entry] = self._site.journal.recent()
-        found = [views.line(one) for one in entries if not script or one.what.get("script") == script]
+        recent: list[Entry] = self._site.journal.recent()
+        found = [entries.line(one) for one in recent if not script or one.what.get("script") == script]
         return found[-most:][::-1]
 
     def _page(self, visit: Visit, template: str, status: int = 200, **values: Any) -> Response:

@@ -37,7 +37,10 @@ BEAT_SECONDS = 0.25
 # Of `stall_seconds`, in CPU time and without an answer: a process that had less than this waited for the machine.
 SPINNING_SHARE = 0.8
 # Lines of workerd's own that every eviction or every ordinary mistake of a script writes.
-_NOISE = ("abortIsolate() called", "evicted", "stack: ", "became the default as of", "Socket proxy disconnected")
+_NOISE = (
+    "abortIsolate() called", "script terminated for unknown reasons", "evicted", "stack: ", "became the default as of",
+    "Socket proxy disconnected",
+)  # fmt: skip
 
 Egress = Literal["block", "allow"]
 

@@ -115,6 +115,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     assert one.end() == 0
     assert "nothing is left running" in one.printed
     assert "Traceback" not in one.printed
+    assert "workerd/" not in one.printed  # its own talk about a version that was replaced is no news
 
 
 @pytest.fixture(autouse=True)
@@ -259,6 +260,7 @@ def test_reset_begins_with_an_empty_account(tmp_path: Path) -> None:
     assert "6 created" in again
 
 
+@pytest.mark.deep
 def test_an_api_that_misbehaves_is_lived_with(tmp_path: Path) -> None:
     dev = Dev(small_platform.write(tmp_path), "--once", "--fault", "dropped-after")
     assert dev.wait() == 0, dev.printed

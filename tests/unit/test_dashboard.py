@@ -37,7 +37,7 @@ def test_every_script_is_shown_with_its_terms(pages: Pages) -> None:
     text = pages.get("/").text
     assert "3 scripts" in text
     assert "in step" in text
-    for told in ("globex-shop", "50 ms", "50 sub", "guard", "beta", "http://hello.localhost:8787/", "acme-dispatcher"):
+    for told in ("globex-shop", "50 ms", "50 sub", "guard", "beta", "http://hello.localhost:1/", "acme-dispatcher"):
         assert told in text
 
 
