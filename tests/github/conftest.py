@@ -41,10 +41,3 @@ def acme(tmp_path: Path, expressions: Expressions, applied: Applied) -> Iterator
     """A platform that is live as its repository says."""
     with world(tmp_path, expressions, applied) as one:
         yield one
-
-
-@pytest.fixture
-def new(tmp_path: Path, expressions: Expressions) -> Iterator[World]:
-    """A platform of which nothing is live yet."""
-    with world(tmp_path, expressions) as one:
-        yield one

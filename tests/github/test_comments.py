@@ -40,6 +40,14 @@ def test_the_same_plan_again_is_no_news(hub: Hub, github: GitHub) -> None:
     assert [call.method for call in hub.calls[calls:]] == ["GET"]
 
 
+def test_a_plan_that_has_become_empty_is_told_and_one_that_always_was_is_not(hub: Hub, github: GitHub) -> None:
+    assert comments.upsert(github, 7, plans.nothing(), HEAD) is None
+    comments.upsert(github, 7, plans.small(), HEAD)
+    comments.upsert(github, 7, plans.nothing(), HEAD)
+    (comment,) = hub.comments[7]
+    assert "**nothing to do**" in comment["body"]
+
+
 def test_each_environment_has_a_comment_of_its_own(hub: Hub, github: GitHub) -> None:
     for environment in ("", "staging", "a--b"):
         comments.upsert(github, 7, replace(plans.small(), environment=environment), HEAD)

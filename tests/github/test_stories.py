@@ -12,7 +12,7 @@ import pytest
 from reconciler.cli.init import init
 from tests.github import workflow
 from tests.github.expressions import Expressions
-from tests.github.world import FILES, SHOP, WRITE_TOKEN, Applied, World, by_hand, event_of, nightly, push, world
+from tests.github.world import FILES, SHOP, WRITE_TOKEN, World, by_hand, event_of, nightly, push, world
 
 NEW_SHOP = 'export default { fetch: () => new Response("new shop") };\n'
 HELLO = "customers/initech/hello.mjs"
@@ -68,7 +68,7 @@ def test_each_environment_has_its_own_comment_tokens_and_order(acme: World) -> N
     }
     pull = acme.change({SHOP: NEW_SHOP})
 
-    planned = [job for job in workflow.run(acme.hosted, "plan.yml", event_of(pull)) if job.result != "skipped"]
+    planned = [job for job in workflow.run(acme.hosted, "plan.yml", event_of(pull)) if job.name == "plan"]
 
     assert [job.environment for job in planned] == ["staging-plan", "production-plan"]
     assert [job.result for job in planned] == ["success", "success"], planned[0].log
@@ -94,18 +94,19 @@ def test_cloudflare_down_fails_the_plan_after_patient_retries(acme: World) -> No
 
 
 def test_another_branch_cannot_apply(acme: World) -> None:
-    commit = acme.repository.commit({SHOP: NEW_SHOP}, branch="mine")
-    event = replace(by_hand(commit), ref="refs/heads/mine")
-    assert [job.result for job in workflow.run(acme.hosted, "apply.yml", event)] == ["skipped"]
+    commit = acme.repository.commit({}, branch="mine")
+    assert workflow.started(acme.hosted, "apply.yml", by_hand(commit)) == ["apply"]
+    assert workflow.started(acme.hosted, "apply.yml", replace(by_hand(commit), ref="refs/heads/mine")) == []
 
 
 def test_dependabot_is_planned_offline_like_a_fork(acme: World) -> None:
-    pull = acme.change({"README.md": "x\n"})
-    jobs = workflow.run(acme.hosted, "plan.yml", event_of(pull, author="dependabot[bot]"))
-    assert [(job.name, job.result) for job in jobs] == [("plan", "skipped"), ("offline", "success")]
+    pull = acme.change({})
+    assert workflow.started(acme.hosted, "plan.yml", event_of(pull)) == ["plan", "planned"]
+    for event in (event_of(pull, author="dependabot[bot]"), event_of(pull, fork=True)):
+        assert workflow.started(acme.hosted, "plan.yml", event) == ["offline", "planned"]
 
 
-def test_a_repository_fresh_from_init_is_planned_applied_and_watched(tmp_path: Path, expressions: Expressions) -> None:
+def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressions: Expressions) -> None:
     files = from_init(tmp_path / "acme")
     (tmp_path / "world").mkdir()
     with world(tmp_path / "world", expressions, files=files) as acme:
@@ -114,15 +115,30 @@ def test_a_repository_fresh_from_init_is_planned_applied_and_watched(tmp_path: P
         pull = acme.change({main: f"{files[main]}// changed\n"})
 
         planned = acme.plan(pull)
+
         assert planned.result == "success", planned.log
-        assert len(acme.hub.comments[pull.number]) == 1
+        (comment,) = acme.hub.comments[pull.number]
+        shown = comment["body"].splitlines()
+        count = planned.step("Show").outputs["to-create"]
+        assert shown[0].startswith("<!-- reconciler plan env= digest=")
+        assert shown[1].startswith(f"**{count} to create** · platform, ")
+        assert shown[1] in planned.summary
+        assert planned.step("Comment").outputs["comment-url"] == comment["html_url"]
+        assert acme.writes() == []
 
         applied = acme.run("apply.yml", acme.merge(pull))
+
         assert applied.result == "success", applied.log
+        assert "#7: it is the reviewed plan" in applied.step("Compare with the review").log
+        assert f"**{count} applied**" in applied.summary
+        assert list(acme.hosted.caches) == ["reconciler-ledger--102-1"]
+        assert b'"outcome": "applied"' in acme.hosted.artifacts["102"]["apply-production-1"]
 
         quiet = acme.run("drift.yml", nightly("main"))
+
         assert quiet.result == "success", quiet.log
         assert acme.hub.issues == []
+        assert all(method == "GET" for method, _ in acme.requests[-5:])
 
 
 def from_init(folder: Path) -> dict[str, str]:
@@ -199,12 +215,3 @@ def test_the_action_refuses_a_command_that_it_does_not_know(acme: World) -> None
     assert job.result == "failure"
     assert job.step("Check the inputs").commands == [("error", "the input command is validate, plan, apply or drift")]
     assert job.step("Apply").outcome == "skipped"
-
-
-def test_the_ledger_of_the_last_apply_is_what_the_next_plan_begins_with(acme: World, applied: Applied) -> None:
-    acme.hosted.caches["reconciler-ledger--100-1"] = b"newer"
-    commit = acme.repository.commit({})
-    job = acme.run("drift.yml", nightly(commit))
-    restored = next(step for step in job.steps if step.uses.startswith("actions/cache/restore"))
-    assert restored.outputs["cache-matched-key"] == "reconciler-ledger--100-1"
-    assert applied.ledger != b"newer"

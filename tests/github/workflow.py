@@ -114,26 +114,54 @@ class Event:
 def run(hosted: Hosted, workflow: str, event: Event) -> list[JobRun]:
     """Run every job of .github/workflows/<workflow>, one after the other, as the commit of the event has it."""
     hosted.runs += 1
-    shown = subprocess.run(
-        ["git", "show", f"{event.sha}:.github/workflows/{workflow}"], cwd=hosted.origin, capture_output=True, check=True
-    )
-    document = yaml.load(shown.stdout, Loader=yaml.BaseLoader)
-    return [one for name, job in document["jobs"].items() for one in _jobs(hosted, document, name, job, event)]
+    document = _document(hosted, workflow, event)
+    done: dict[str, list[JobRun]] = {}
+    for name in document["jobs"]:
+        done[name] = list(_jobs(hosted, document, name, event, done))
+    return [one for some in done.values() for one in some]
 
 
 def _jobs(
-    hosted: Hosted, document: Mapping[str, Any], name: str, job: Mapping[str, Any], event: Event
+    hosted: Hosted, document: Mapping[str, Any], name: str, event: Event, done: Mapping[str, list[JobRun]]
 ) -> Iterator[JobRun]:
-    contexts = {"github": _github(hosted, event, name), "vars": dict(hosted.variables), "inputs": dict(event.inputs)}
-    if not hosted.expressions.holds(job.get("if"), contexts, Status()):
+    job = document["jobs"][name]
+    needs = {one: {"result": _worst(done[one]), "outputs": {}} for one in job.get("needs", [])}
+    contexts: dict[str, Any] = {
+        "github": _github(hosted, event, name),
+        "vars": {**hosted.variables},
+        "inputs": {**event.inputs},
+        "needs": needs,
+    }
+    met = all(one["result"] == "success" for one in needs.values())
+    if not hosted.expressions.holds(job.get("if"), contexts, Status(met, not met)):
         yield JobRun(name, "skipped")
         return
     for number, matrix in enumerate(_matrix(hosted, job, contexts)):
-        one = Job(hosted, document, name, job, event, matrix, hosted.folder / f"run-{hosted.runs}-{name}-{number}")
+        one = Job(hosted, document, name, event, matrix, needs, hosted.folder / f"run-{hosted.runs}-{name}-{number}")
         result = one.run()
         yield result
         if result.result == "failure" and job.get("strategy", {}).get("fail-fast", "true") == "true":
             return
+
+
+def started(hosted: Hosted, name: str, event: Event) -> list[str]:
+    """The jobs of a workflow that an event starts, without running them."""
+    jobs = _document(hosted, name, event)["jobs"]
+    contexts = {"github": _github(hosted, event, name), "vars": {}, "inputs": {}, "needs": {}}
+    return [one for one, job in jobs.items() if hosted.expressions.holds(job.get("if"), contexts, Status())]
+
+
+def _document(hosted: Hosted, workflow: str, event: Event) -> dict[str, Any]:
+    """As the commit of the event has it, and with texts only: to YAML 1.1 the key `on` is true."""
+    command = ["git", "show", f"{event.sha}:.github/workflows/{workflow}"]
+    shown = subprocess.run(command, cwd=hosted.origin, capture_output=True, check=True)
+    document: dict[str, Any] = yaml.load(shown.stdout, Loader=yaml.BaseLoader)
+    return document
+
+
+def _worst(jobs: list[JobRun]) -> str:
+    results = [job.result for job in jobs]
+    return next((one for one in ("failure", "skipped") if one in results), "success")
 
 
 def _matrix(hosted: Hosted, job: Mapping[str, Any], contexts: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -169,11 +197,12 @@ class Job:
         hosted: Hosted,
         document: Mapping[str, Any],
         name: str,
-        definition: Mapping[str, Any],
         event: Event,
         matrix: Mapping[str, Any],
+        needs: Mapping[str, Any],
         folder: Path,
     ) -> None:
+        definition = document["jobs"][name]
         self.hosted, self.event, self.matrix = hosted, event, matrix
         self._name, self._definition, self._document = name, definition, document
         self.workspace, self.temp, self._files = folder / "work", folder / "temp", folder / "files"
@@ -205,7 +234,7 @@ class Job:
             "runner": runner,
             "job": {"status": "success"},
             "strategy": {},
-            "needs": {},
+            "needs": needs,
         }
         self.contexts["env"] = self._filled({**document.get("env", {}), **definition.get("env", {})}, self.contexts)
 
