@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from reconciler import compiling, customer_file, egress, files, platform_file, routing, source
+from reconciler import compiling, customer_file, egress, excerpts, files, platform_file, routing
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.files import Folder
 from reconciler.model import PROTECT_TAG, Assets, Worker
@@ -81,7 +80,7 @@ def load(
     if loaded.platform is not None and loaded.egress is not None:
         ids = {one.id for one in customers}
         problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=ids)
-    told = _told(root, problems)
+    told = excerpts.with_lines(root, problems)
     if loaded.platform is None or any(one.severity is Severity.ERROR for one in told):
         raise ConfigError(told)
     by_id = {one.id: one for one in sorted(customers, key=lambda one: one.id)}
@@ -204,41 +203,3 @@ def _tags(names: Mapping[str, Script], customers: set[str], tiers: set[str]) -> 
                 why = f"its scripts are found by that tag, so script {script.name} would count as one of them"
                 what = f'the tag "{tag}" is the name of another {noun}'
                 yield Problem(what, script.where, why, "use another tag", "tag-taken")
-
-
-def _told(root: Path, problems: list[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, in order, with the line that it stands on."""
-    unique = {(one.where, one.what): one for one in reversed(problems)}.values()
-    texts = _Texts(root)
-    return tuple(texts.with_excerpt(one) for one in sorted(unique, key=lambda one: one.order))
-
-
-class _Texts:
-    """The files that problems stand in, read once each."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._lines: dict[str, source.Source | str] = {}
-
-    def with_excerpt(self, problem: Problem) -> Problem:
-        if problem.where is None or problem.excerpt or not problem.where.width:
-            return problem
-        where = problem.where
-        if where.file not in self._lines:
-            self._lines = {where.file: self._read(where.file)}  # problems come sorted: one file at a time
-        text = self._lines[where.file]
-        line = text.excerpt(where.line) if isinstance(text, source.Source) else source.line_of(text, where.line)
-        return replace(problem, excerpt=line)
-
-    def _read(self, file: str) -> source.Source | str:
-        try:
-            content = files.read(self._root / file)
-        except (OSError, ValueError):
-            return ""
-        if not file.endswith((".yaml", ".yml")):
-            return content.decode("utf-8", "replace")
-        try:
-            return source.parse(file, content)
-        except ConfigError:
-            text = "" if b"\0" in content else content.decode("utf-8", "replace").removeprefix("\ufeff")
-            return source.Source(file, text, None, None)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler import customer_file, files, layers, platform_file
-from reconciler.errors import Problem, UsageProblem, Where
-from reconciler.files import Folder
+from reconciler.errors import ConfigError, Problem, UsageProblem, Where
+from reconciler.files import CUSTOMER_FILE, Folder
 from reconciler.names import did_you_mean
 from reconciler.repository import Layer
 
@@ -48,9 +48,13 @@ def _values(found: list[Layer]) -> Iterator[Value]:
 
 
 def _folder(root: Path, customer: str) -> Folder:
-    found = {posixpath.basename(one.path): one for one in files.customers(root).customers}
+    tree = files.customers(root)
+    found = {posixpath.basename(one.path): one for one in tree.customers}
     if customer not in found:
         raise UsageProblem([_unknown("customer", customer, found, "customers/")])
+    refused = [one for one in tree.problems if one.where and one.where.file.startswith(f"{found[customer].path}/")]
+    if found[customer].is_refused(CUSTOMER_FILE):
+        raise ConfigError(refused)
     return found[customer]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import yaml
@@ -21,6 +22,7 @@ Path = Sequence[str | int]
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 100_000  # a node takes about 700 bytes: 70 MB
 MAX_DEPTH = 40
+MAX_PROBLEMS = 100  # of one file: whoever has more knows what to do after the first
 MAX_EXPANSION = 10_000  # nodes that aliases may add to a document
 
 # libyaml composes recursively in C and overruns the stack at about 20,000 levels. A text that could nest deeper than
@@ -82,13 +84,27 @@ class Source:
 
     def excerpt(self, line: int) -> str:
         """A line of the file, with the values of secrets taken out."""
-        text = line_of(self.text, line)
+        if line > len(self._lines):
+            return ""
         if self.root is None:
-            return _guessed(self.text, line)
-        spans = (self._span(node) for node in _secrets(self.root, ()))
-        for _, start, end in sorted((one for one in spans if one[0] == line), reverse=True):
+            return without_tokens(_guessed(self._lines[:line]))
+        text = self._lines[line - 1]
+        for start, end in self._hidden.get(line, ()):
             text = text[: start - 1] + _HIDDEN + text[end - 1 :]
-        return text
+        return without_tokens(text)
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return _BREAK.split(self.text)
+
+    @cached_property
+    def _hidden(self) -> dict[int, list[tuple[int, int]]]:
+        """The columns of secrets by line, the last first."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for node in _secrets(self.root, ()):
+            line, start, end = self._span(node)
+            found.setdefault(line, []).append((start, end))
+        return {line: sorted(spans, reverse=True) for line, spans in found.items()}
 
     def _find(self, path: Path) -> tuple[Node | None, Node | None]:
         key, value, _ = self._walk(path)
@@ -122,7 +138,7 @@ class Source:
         start, end = node.start_mark, node.end_mark
         if start.line == end.line:
             return start.line + 1, start.column + 1, end.column + 1
-        return start.line + 1, start.column + 1, len(line_of(self.text, start.line + 1).rstrip()) + 1
+        return start.line + 1, start.column + 1, len(self._lines[start.line].rstrip()) + 1
 
 
 def parse(file: str, content: bytes) -> Source:
@@ -256,7 +272,7 @@ class _Reader:
             if name == "<<" and _is_plain(key):
                 self._add(key, 'the merge key "<<" cannot be used', "it is not part of YAML 1.2",
                           "put what is shared into a tier, or at the customer", "yaml-merge")  # fmt: skip
-            elif name in found:
+            elif name in found and len(self.problems) < MAX_PROBLEMS:
                 first = next(one for one, _ in node.value if one.value == name)
                 self._add(key, f'"{name}" stands here twice', f"it stands on line {first.start_mark.line + 1} already",
                           "remove one of the two", "yaml-duplicate-key")  # fmt: skip
@@ -276,6 +292,8 @@ class _Reader:
         return text
 
     def _add(self, node: Node, what: str, why: str, fix: str, code: str) -> None:
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
         start, end = node.start_mark, node.end_mark
         width = end.column - start.column if start.line == end.line else 1
         where = Where(self._file, start.line + 1, start.column + 1, max(1, width))
@@ -378,10 +396,14 @@ def looks_secret(text: str) -> bool:
     return _TOKENS.search(text) is not None
 
 
-def _guessed(text: str, number: int) -> str:
-    """A line of a file that cannot be parsed, without what stands in or on a `secrets` block by its indentation."""
-    lines = _BREAK.split(text)[:number]
-    line = lines[-1] if len(lines) == number else ""
+def without_tokens(text: str) -> str:
+    """A text in which credentials of a known form are hidden."""
+    return _TOKENS.sub(_HIDDEN, text)
+
+
+def _guessed(lines: Sequence[str]) -> str:
+    """The last of some lines that cannot be parsed, without what stands in or on a `secrets` block by indentation."""
+    line = lines[-1]
     if looks_secret(line) or re.search(r"secrets\W.*\S", line) or _in_secrets(lines, line):
         key = re.match(r"\s*(?:-\s+)?[^\s:]+:\s+", line)
         return f"{key.group() if key else ''}{_HIDDEN}"

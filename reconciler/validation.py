@@ -9,18 +9,17 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reconciler.checker import checker, is_type, pattern, unique
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.model import canonical
 from reconciler.names import did_you_mean
-from reconciler.source import Source
+from reconciler.source import MAX_PROBLEMS, Source, without_tokens
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
-
-MAX_PROBLEMS = 100  # of one file: whoever has more knows what to do after the first
 
 
 def refuse_bad(document: Callable[[], dict[str, Any]], source: Source) -> None:
@@ -36,7 +35,12 @@ def explain(schema: Schema, source: Source) -> list[Problem]:
     extend: Any = jsonschema.validators.extend  # untyped in its stubs
     own = {"pattern": _whole_pattern, "uniqueItems": _no_twins}
     errors = extend(jsonschema.Draft202012Validator, own)(dict(schema)).iter_errors(source.data)
-    return list(_problems(itertools.islice(errors, MAX_PROBLEMS), source))
+    return [_harmless(one) for one in _problems(itertools.islice(errors, MAX_PROBLEMS), source)]
+
+
+def _harmless(problem: Problem) -> Problem:
+    """What is wrong may be a credential in the wrong place."""
+    return replace(problem, what=without_tokens(problem.what), fix=without_tokens(problem.fix))
 
 
 def _whole_pattern(validator: Any, text: str, value: Any, schema: Any) -> Iterator[Any]:
