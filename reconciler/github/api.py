@@ -152,6 +152,16 @@ class GitHub:
         known = self._answer("GET", f"orgs/{_segment(organization)}/teams/{_segment(team)}").status == 200
         return False if known and answer.status == 404 else None
 
+    def role(self, login: str) -> str:
+        """Someone's role in the repository: admin, maintain, write, triage, read or none."""
+        answer = self._answer("GET", self._path("collaborators", login, "permission"))
+        if answer.status in (403, 404):
+            return "none"
+        if answer.status != 200:
+            raise GitHubError("GET collaborator's permission", answer.status, why=answer.reason or _said(answer))
+        reply = _json(answer, "GET collaborator's permission")
+        return _text(reply, "role_name") or _text(reply, "permission")
+
     def close(self) -> None:
         self._host.close()
 

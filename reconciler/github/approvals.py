@@ -14,6 +14,8 @@ from reconciler.github.api import GitHub
 from reconciler.github.owners import Files, Verdict
 from reconciler.source import Source
 
+_ADMINISTERING = ("admin", "maintain")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -93,16 +95,17 @@ def _approver(
     for review in github.reviews(event.number):
         if review.state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
             # An approval of an earlier push does not cover what was pushed since.
-            approves = review.state == "APPROVED" and review.commit == event.head
+            stale = review.state == "APPROVED" and review.commit != event.head
             if review.author != event.author:
-                standing[review.author] = "APPROVED" if approves else review.state
+                standing[review.author] = "STALE" if stale else review.state
     people = sorted(login for login, state in standing.items() if state == "APPROVED" and login)
     unknown: list[Problem] = []
     for owner in platform:
         organization, slash, team = owner.removeprefix("@").partition("/")
         for login in people:
             member = github.in_team(organization, team, login) if slash else login.lower() == organization.lower()
-            if member:
+            # Who administers the repository could change this very rule.
+            if member or (member is None and github.role(login) in _ADMINISTERING):
                 return login, ()
             if member is None and not any(owner in one.what for one in unknown):
                 unknown.append(_unseen(owner))
@@ -112,7 +115,7 @@ def _approver(
 def _unseen(team: str) -> Problem:
     return Problem(
         f"whether someone is a member of {team} cannot be read with this token",
-        why="the token of a workflow run sees no teams",
+        why="the token of a workflow run sees no teams, so only who administers or maintains the repository counts",
         fix="name people beside the team in CODEOWNERS, or pass a GitHub App's token with Members: read",
         code="team-unseen",
         severity=Severity.WARNING,

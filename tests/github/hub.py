@@ -43,6 +43,7 @@ class Hub:
     pulls: list[dict[str, Any]] = field(default_factory=list)
     reviews: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     teams: dict[str, set[str]] = field(default_factory=dict)  # those that the token may see
+    roles: dict[str, str] = field(default_factory=dict)
     tips: dict[str, str] = field(default_factory=dict)
     minimized: set[str] = field(default_factory=set)
     calls: list[Call] = field(default_factory=list)
@@ -184,6 +185,10 @@ def _team(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any)
     return (200, {"slug": path[2]}) if f"{path[1]}/{path[2]}" in hub.teams else (404, {"message": "Not Found"})
 
 
+def _role(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+    return 200, {"permission": "write", "role_name": hub.roles.get(path[1], "none")}
+
+
 def _graphql(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
     assert "minimizeComment" in body["query"]
     hub.minimized.add(body["variables"]["id"])
@@ -202,6 +207,7 @@ ROUTES: tuple[tuple[str, str, str, Act], ...] = (
     ("GET", rf"{PREFIX}/commits/([^/]+)/pulls", "pull-requests: read", _pulls),
     ("GET", rf"{PREFIX}/commits/([^/]+)", "contents: read", _tip),
     ("GET", rf"{PREFIX}/pulls/(\d+)/reviews", "pull-requests: read", _reviews),
+    ("GET", rf"{PREFIX}/collaborators/([^/]+)/permission", "", _role),
     ("GET", r"/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)", "", _member),
     ("GET", r"/orgs/([^/]+)/teams/([^/]+)", "", _team),
     ("POST", r"/graphql", "pull-requests: write", _graphql),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from reconciler import source
 from reconciler.errors import Severity
 from reconciler.github import approvals, owners
+from reconciler.github.api import GitHub
 from reconciler.github.owners import Files
 from reconciler.source import Source
+from tests.github.hub import Hub
 
 PLATFORM = "platform: acme\nself_service: [scripts.*.vars, scripts.*.limits.cpu_ms]\n"
 BEFORE = "tier: basic\nscripts:\n  shop:\n    main: shop.mjs\n    vars: {A: one}\n"
@@ -160,3 +163,52 @@ def test_files_that_are_not_yaml_are_the_validators_business(tmp_path: Path) -> 
     root = repository(tmp_path, before, {CUSTOMER: "a: [\n"})
     outcome = approvals.check(root, "HEAD^1", None, {}, None)
     assert [one.severity for one in outcome.problems] == [Severity.WARNING, Severity.WARNING]
+
+
+def asked(tmp_path: Path, github: GitHub, author: str) -> approvals.Outcome:
+    """A change beyond self-service, by someone, where the team acme/platform owns the platform."""
+    before = {"platform.yaml": PLATFORM, "CODEOWNERS": RULES, CUSTOMER: BEFORE}
+    root = repository(tmp_path / "repository", before, {CUSTOMER: BEFORE.replace("basic", "advanced")})
+    side = {"sha": "a" * 40, "repo": {"full_name": "acme/platform"}}
+    pull = {"number": 7, "user": {"login": author}, "head": side, "base": side}
+    (tmp_path / "event.json").write_text(json.dumps({"pull_request": pull}))
+    return approvals.check(root, "HEAD^1", None, {"GITHUB_EVENT_PATH": str(tmp_path / "event.json")}, github)
+
+
+def review(author: str, state: str, commit: str = "a" * 40) -> dict[str, object]:
+    return {"user": {"login": author}, "state": state, "commit_id": commit}
+
+
+def test_a_member_of_the_team_that_owns_the_platform_may_set_anything(tmp_path: Path, hub: Hub, github: GitHub) -> None:
+    hub.teams = {"acme/platform": {"boss"}}
+    assert asked(tmp_path, github, "boss").code == 0
+
+
+@pytest.mark.parametrize(("role", "code"), [("admin", 0), ("maintain", 0), ("write", 1), ("none", 1)])
+def test_where_the_team_cannot_be_seen_who_maintains_the_repository_counts(
+    tmp_path: Path, hub: Hub, github: GitHub, role: str, code: int
+) -> None:
+    hub.roles = {"someone": role}
+    outcome = asked(tmp_path, github, "someone")
+    assert outcome.code == code
+    assert ("team-unseen" in {one.code for one in outcome.problems}) is bool(code)
+
+
+@pytest.mark.parametrize(
+    ("reviews", "code"),
+    [
+        ([], 1),
+        ([review("boss", "APPROVED")], 0),
+        ([review("boss", "COMMENTED")], 1),
+        ([review("boss", "APPROVED"), review("boss", "COMMENTED")], 0),
+        ([review("boss", "APPROVED"), review("boss", "CHANGES_REQUESTED")], 1),
+        ([review("boss", "APPROVED", "b" * 40)], 1),  # of an earlier push
+        ([review("mallory", "APPROVED"), review("globex-dev", "APPROVED")], 1),
+    ],
+)
+def test_the_last_word_of_an_owner_on_the_last_push_counts(
+    tmp_path: Path, hub: Hub, github: GitHub, reviews: list[dict[str, object]], code: int
+) -> None:
+    hub.teams = {"acme/platform": {"boss"}}
+    hub.reviews = {7: reviews}
+    assert asked(tmp_path, github, "globex-dev").code == code

@@ -116,7 +116,7 @@ def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressio
 
         planned = acme.plan(pull)
 
-        assert planned.result == "success", planned.log
+        assert (planned.title, planned.result) == ("Plan production", "success"), planned.log
         (comment,) = acme.hub.comments[pull.number]
         shown = comment["body"].splitlines()
         count = planned.step("Show").outputs["to-create"]
@@ -153,6 +153,8 @@ name: Caller
 on:
   push:
 permissions: {}
+concurrency:
+  group: caller
 jobs:
   caller:
     runs-on: ubuntu-24.04

@@ -1,9 +1,9 @@
 """Runs a workflow's jobs and steps as GitHub's runner does: real bash, real outputs, environments and summaries.
 
 What it holds to (from the runner's documentation and source): a step's default shell is `bash -e`, with `shell: bash`
-it is `bash --noprofile --norc -eo pipefail`; `${{ }}` is filled into a script before bash sees it; commands in the log
-begin with `::` after spaces, or with `##[` anywhere, and stop-commands silences both. Actions of others are played by
-stand_ins.py.
+it is `bash --noprofile --norc -eo pipefail`; `${{ }}` is filled into a script before bash sees it, and knows at each
+place only the contexts that GitHub has there; commands in the log begin with `::` after spaces, or with `##[` anywhere,
+and stop-commands silences both. Actions of others are played by stand_ins.py.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class StepRun:
 class JobRun:
     name: str
     result: str
+    title: str = ""  # the name of the check
     matrix: Mapping[str, Any] = field(default_factory=dict)
     environment: str = ""
     permissions: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +116,9 @@ def run(hosted: Hosted, workflow: str, event: Event) -> list[JobRun]:
     """Run every job of .github/workflows/<workflow>, one after the other, as the commit of the event has it."""
     hosted.runs += 1
     document = _document(hosted, workflow, event)
+    contexts = {"github": _github(hosted, event, ""), "vars": {**hosted.variables}, "inputs": {**event.inputs}}
+    assert hosted.expressions.fill_text(document["concurrency"]["group"], contexts)
+    assert "env" not in document  # not played here
     done: dict[str, list[JobRun]] = {}
     for name in document["jobs"]:
         done[name] = list(_jobs(hosted, document, name, event, done))
@@ -236,13 +240,15 @@ class Job:
             "strategy": {},
             "needs": needs,
         }
-        self.contexts["env"] = self._filled({**document.get("env", {}), **definition.get("env", {})}, self.contexts)
+        outside = {**contexts, "needs": needs, "strategy": {}}
+        self.contexts["env"] = self._filled(definition.get("env", {}), {**outside, "secrets": self.contexts["secrets"]})
+        self.title = hosted.expressions.fill_text(definition.get("name", name), outside)
 
     def run(self) -> JobRun:
         steps: list[StepRun] = []
         self._run_steps(self._definition["steps"], {**self.contexts, "steps": {}}, steps, self._base_env(), "")
         permissions = self._definition.get("permissions", self._document.get("permissions", {}))
-        return JobRun(self._name, self._status, self.matrix, self.environment, permissions, steps)
+        return JobRun(self._name, self._status, self.title, self.matrix, self.environment, permissions, steps)
 
     def _run_steps(
         self,
@@ -257,7 +263,8 @@ class Job:
             step = StepRun(name, definition.get("uses", ""))
             into.append(step)
             status = Status(self._status == "success", self._status == "failure")
-            if self.hosted.expressions.holds(definition.get("if"), contexts, status):
+            known = {one: value for one, value in contexts.items() if one != "secrets"}
+            if self.hosted.expressions.holds(definition.get("if"), known, status):
                 self._run_step(step, definition, contexts, into, env, action_path)
                 step.conclusion = step.outcome
                 if step.outcome == "failure" and definition.get("continue-on-error") == "true":
