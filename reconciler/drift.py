@@ -33,7 +33,7 @@ def findings(plan: Plan, expected: Sequence[ExpectedDrift], today: datetime.date
     found = [*_of_changes(plan, allowed), *(Finding(FindingKind.UNMANAGED, key) for key in plan.unmanaged)]
     found += [
         Finding(FindingKind.UNMANAGED, key, explanation=problem.what, where=problem.where)
-        for key, problem in zip(plan.foreign, plan.problems, strict=True)
+        for key, problem in zip(plan.foreign, plan.problems, strict=False)  # those of routes follow
     ]
     order = list(FindingKind)
     return tuple(sorted(found, key=lambda one: (order.index(one.kind), one.key)))

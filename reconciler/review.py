@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from reconciler.errors import NotReviewed, Problem, UsageProblem
 from reconciler.model import Key, Resource
-from reconciler.plan import Change, Plan, waits
+from reconciler.plan import Action, Change, Plan, waits
 
+ROUTES = "dispatcher"  # the kind that leads to others, and whose update takes routes away
 SHORTEST_DIGEST = 12  # hex digits that name a plan at least
 _DIGEST = re.compile(rf"[0-9a-f]{{{SHORTEST_DIGEST},32}}")
 
@@ -55,13 +56,14 @@ def expected(plan: Plan, digest: str) -> None:
 def reviewed_only(fresh: Plan, saved: Plan) -> Reviewed:
     """The changes of the fresh plan that the saved one holds unchanged.
 
-    saved      fresh                    result
-    --------   ----------------------   ---------------------------------------------
-    a change   the same                 applied
-    a change   other before or after    left out: its live or desired side has changed
-    a change   none                     left out: done already, or no longer allowed
-    –          a change                 left out: it was not reviewed
-    any        waits for one left out   left out with it
+    saved      fresh                             result
+    --------   -------------------------------   ---------------------------------------------
+    a change   the same                          applied
+    a change   other before or after             left out: its live or desired side has changed
+    a change   none                              left out: done already, or no longer allowed
+    –          a change                          left out: it was not reviewed
+    any        needs one left out that is new    left out with it
+    a delete   the dispatcher is left out        left out with it: its live table may lead there
     """
     if (fresh.platform, fresh.namespace) != (saved.platform, saved.namespace):
         raise NotReviewed(
@@ -79,15 +81,19 @@ def reviewed_only(fresh: Plan, saved: Plan) -> Reviewed:
     now = {change.key for change in fresh.changes}
     gone = [(key, "it is done already, or no longer allowed") for key in sorted(then.keys() - now)]
     graph = waits(fresh.changes)
+    missing = {change.key for change in fresh.changes if change.action is not Action.UPDATE}
     while True:
         more = {
-            key: f"it waits for {min(graph[key] & left_out.keys())}"
+            key: f"it waits for {min(graph[key] & left_out.keys() & missing)}"
             for key in graph
-            if key not in left_out and graph[key] & left_out.keys()
+            if key not in left_out and graph[key] & left_out.keys() & missing
         }
         if not more:
             break
         left_out |= more
+    switch = next((key for key in sorted(left_out) if key.kind == ROUTES), None)
+    deletes = {change.key for change in fresh.changes if change.action is Action.DELETE} if switch else set()
+    left_out |= dict.fromkeys(deletes - left_out.keys(), f"{switch}, which is left out, may still lead there")
     kept = tuple(change for change in fresh.changes if change.key not in left_out)
     return Reviewed(kept, (*sorted(left_out.items()), *gone))
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from reconciler import apply, kinds, transport
+from reconciler import apply, kinds, switching, transport
 from reconciler.cost import cost as cost_of
 from reconciler.errors import ConfigError, Problem, ReconcilerError, Severity, UsageProblem
 from reconciler.explain import explain_worker
@@ -60,20 +60,23 @@ class Outlook:
 
 def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[[int], None] | None = None) -> Outlook:
     """Read what is live and compare it with what the repository wants. Writes nothing."""
-    repository = connection.repository
     seen = kinds.see(connection, progress=progress)
-    wanted, live = kinds.desired(repository), kinds.live(seen, connection)
+    live = kinds.live(seen, connection)
+    _refuse_unknown(wishes.scope, connection.repository, live)
+    connection, crossing = switching.narrowed(connection, seen, wishes.scope)
+    repository = connection.repository
+    wanted = kinds.desired(repository)
     coverage = None
     if wishes.verify != 0:
         live, coverage = verify(connection, wanted, live, wishes.verify, datetime.datetime.now(datetime.UTC))
-    plan = make_plan(wanted, live, policy_of(repository, wishes))
-    _refuse_unknown(wishes.scope, repository, live)
+    plan = switching.proven(make_plan(wanted, live, policy_of(repository, wishes)), repository, seen, crossing)
     priced = _priced(replace(plan, coverage=coverage), repository, live, wishes)
     return Outlook(connection, wanted, live, seen, priced, wishes)
 
 
 def between(before: Repository, after: Repository, wishes: Wishes) -> Plan:
     """The plan from one state of the repository to another: offline, with every change explained."""
+    after = switching.narrowed_offline(before, after, wishes.scope)
     live, wanted = kinds.desired(before), kinds.desired(after)
     plan = make_plan(wanted, live, policy_of(after, wishes))
     changes = tuple(replace(one, explanation=_explanation_between(before, after, one)) for one in plan.changes)
@@ -162,7 +165,8 @@ def _refuse_missing_secrets(connection: Connection, changes: Sequence[Change]) -
 def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes) -> Plan:
     requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
     cost = cost_of(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW)
-    return replace(plan, warnings=(*repository.warnings, *_expired(repository, wishes)), cost=cost)
+    warnings = (*repository.warnings, *_expired(repository, wishes), *plan.warnings)
+    return replace(plan, warnings=warnings, cost=cost)
 
 
 def _refuse_unknown(scope: frozenset[str], repository: Repository, live: State) -> None:

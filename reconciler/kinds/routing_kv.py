@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from reconciler import routing
@@ -53,12 +54,19 @@ def remove_stale(connection: Connection, namespace: str, *tables: routing.Table)
         connection.api.delete_kv(namespace, stale[start : start + PAIRS_PER_CALL])
 
 
-def live_table(connection: Connection, dispatcher: str) -> routing.Table | None:
-    """The table that is routed by now; None when there is none, or none that we can read."""
+def live_table(
+    connection: Connection, dispatcher: str, known: Mapping[str, bytes] = MappingProxyType({})
+) -> routing.Table | None:
+    """The table that is routed by now; None when there is none, or none that we can read.
+
+    Its parts are read when they are asked for, those with a key in `known` from there: a key never changes its value.
+    """
     namespace = ""
 
     def read(key: str) -> bytes:
         nonlocal namespace
+        if key in known:
+            return known[key]
         namespace = namespace or connection.api.kv_namespace(title(connection.repository.platform))
         return (connection.api.kv_value(namespace, key) if namespace else None) or b""
 

@@ -1,7 +1,8 @@
 """From hostnames and scripts to the table that the dispatcher routes by: checked, compiled, compared, proven.
 
 Pure: nothing here reads a file or the network. `patterns` is the syntax, `routes` the input, `check` what can be
-wrong with it, `table` the compiled form and its parts in Workers KV, `proof` what a switch of tables does.
+wrong with it, `table` the compiled form and its parts in Workers KV, `proof` what a switch of tables does, `scope` how
+a run of some customers leaves all others as they are.
 """
 
 from reconciler.routing.check import check
@@ -16,6 +17,7 @@ from reconciler.routing.routes import (
     binding_name,
     outbound_bindings,
 )
+from reconciler.routing.scope import crossing, routed_elsewhere
 from reconciler.routing.table import (
     BUNDLE_LIMIT,
     KV_BINDING,
@@ -48,11 +50,13 @@ __all__ = [
     "binding_name",
     "check",
     "compile_table",
+    "crossing",
     "kv_pairs",
     "outbound_bindings",
     "parse_module",
     "prove",
     "resolve",
+    "routed_elsewhere",
     "size_problem",
     "stale_keys",
     "table_changes",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from reconciler.errors import Problem, Severity
+from reconciler.errors import Problem, Severity, Where
 from reconciler.routing.table import Table, Target, read_part, routes
 
 
@@ -41,7 +42,15 @@ class TableChanges:
     routes: tuple[RouteChange, ...]
 
 
-def prove(before: Table | None, after: Table, *, live: Existing, put: Existing, deleted: Existing) -> list[Problem]:
+def prove(
+    before: Table | None,
+    after: Table,
+    *,
+    live: Existing,
+    put: Existing,
+    deleted: Existing,
+    where: Mapping[str, Where | None] = MappingProxyType({}),
+) -> list[Problem]:
     """The routes that would lead to nothing at some instant of an apply; none is the proof.
 
     instant             table    what exists
@@ -50,14 +59,16 @@ def prove(before: Table | None, after: Table, *, live: Existing, put: Existing, 
                                  the tables have in common in KV is not read for this)
     at the switch       after    live and all that is put
     after the deletes   after    the same, less what is deleted
+
+    `where`: the line that declares a script.
     """
     there = live.plus(put)
     today = _lacks(before, _different(before, after)[0], live) if before else ()
-    problems = [_lacking(lack, "now", Severity.WARNING) for lack in today]
+    problems = [_lacking(lack, "now", Severity.WARNING, where) for lack in today]
     at_switch = dict.fromkeys(_lacks(after, _numbers(after), there))
-    problems += [_lacking(lack, "when the routing table is switched", Severity.ERROR) for lack in at_switch]
+    problems += [_lacking(lack, "when the routing table is switched", Severity.ERROR, where) for lack in at_switch]
     late = [lack for lack in _lacks(after, _numbers(after), there.less(deleted)) if lack not in at_switch]
-    return problems + [_lacking(lack, "after the deletes", Severity.ERROR) for lack in late]
+    return problems + [_lacking(lack, "after the deletes", Severity.ERROR, where) for lack in late]
 
 
 def table_changes(before: Table | None, after: Table) -> TableChanges:
@@ -101,9 +112,10 @@ def _lacks(table: Table, numbers: Iterable[int], existing: Existing) -> Iterator
                 yield _Lack(script, f"outbound Worker {outbound}")
 
 
-def _lacking(lack: _Lack, instant: str, severity: Severity) -> Problem:
+def _lacking(lack: _Lack, instant: str, severity: Severity, where: Mapping[str, Where | None]) -> Problem:
     return Problem(
         f"the routes of script {lack.script} lack {lack.what} {instant}",
+        where.get(lack.script),
         why="nothing is routed to before all that it needs exists, and nothing that is routed to is deleted",
         fix="apply again" if severity is Severity.WARNING else "report this: a plan must not come to it",
         code="route-proof",
