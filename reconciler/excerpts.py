@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler import files
 from reconciler.errors import ConfigError, Problem
-from reconciler.source import Source, parse
+from reconciler.source import Source, parse, without_tokens
 
 
 def with_lines(root: Path, problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -27,6 +27,8 @@ class _Texts:
         self._text: Source | None = None
 
     def with_line(self, problem: Problem) -> Problem:
+        words = {name: without_tokens(getattr(problem, name)) for name in ("what", "why", "fix")}
+        problem = replace(problem, **words)  # what is wrong may be a credential in the wrong place
         if problem.where is None or problem.excerpt or not problem.where.width:
             return problem
         if problem.where.file != self._file:

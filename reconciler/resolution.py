@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler import customer_file, files, layers, platform_file
+from reconciler import customer_file, excerpts, files, layers, platform_file
 from reconciler.errors import ConfigError, Problem, UsageProblem, Where
 from reconciler.files import CUSTOMER_FILE, Folder
 from reconciler.names import did_you_mean
@@ -32,6 +32,13 @@ def explain(root: Path, target: str, environment: str = "") -> tuple[Value, ...]
     Problems elsewhere in the repository do not matter here. Raises ConfigError for those in the files that it reads,
     and UsageProblem for a target that is not there.
     """
+    try:
+        return _explained(root, target, environment)
+    except ConfigError as error:
+        raise ConfigError(excerpts.with_lines(root, error.problems)) from None
+
+
+def _explained(root: Path, target: str, environment: str) -> tuple[Value, ...]:
     customer, _, script = target.partition("/")
     source = platform_file.read_source(root, environment)
     folder = _folder(root, customer)

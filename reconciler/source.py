@@ -386,8 +386,8 @@ def _is_secret(path: tuple[str, ...], value: str) -> bool:
 
 # Tokens that say what they are. Few and precise: a false alarm here would refuse a whole repository.
 _TOKENS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bsk_live_[0-9a-zA-Z]{16,}|\bgh[pousr]_[0-9A-Za-z]{36}|\bAKIA[0-9A-Z]{16}\b"
-    r"|\bxox[abprs]-[0-9A-Za-z-]{20,}|\bgithub_pat_[0-9A-Za-z_]{22,}|\bglpat-[0-9A-Za-z_-]{20}"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|sk_live_[0-9a-zA-Z]{16,}|gh[pousr]_[0-9A-Za-z]{36}|\bAKIA[0-9A-Z]{16}\b"
+    r"|xox[abprs]-[0-9A-Za-z-]{20,}|github_pat_[0-9A-Za-z_]{22,}|glpat-[0-9A-Za-z_-]{20}"
 )
 
 

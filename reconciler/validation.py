@@ -9,14 +9,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from reconciler.checker import checker, is_type, pattern, unique
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.model import canonical
 from reconciler.names import did_you_mean
-from reconciler.source import MAX_PROBLEMS, Source, without_tokens
+from reconciler.source import MAX_PROBLEMS, Source
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
@@ -35,12 +34,7 @@ def explain(schema: Schema, source: Source) -> list[Problem]:
     extend: Any = jsonschema.validators.extend  # untyped in its stubs
     own = {"pattern": _whole_pattern, "uniqueItems": _no_twins}
     errors = extend(jsonschema.Draft202012Validator, own)(dict(schema)).iter_errors(source.data)
-    return [_harmless(one) for one in _problems(itertools.islice(errors, MAX_PROBLEMS), source)]
-
-
-def _harmless(problem: Problem) -> Problem:
-    """What is wrong may be a credential in the wrong place."""
-    return replace(problem, what=without_tokens(problem.what), fix=without_tokens(problem.fix))
+    return list(_problems(itertools.islice(errors, MAX_PROBLEMS), source))
 
 
 def _whole_pattern(validator: Any, text: str, value: Any, schema: Any) -> Iterator[Any]:
