@@ -99,6 +99,8 @@ class GitHub:
         """Who we write as. A workflow's token may not ask, and is then the bot of GitHub Actions."""
         if not self._login:
             answer = self._answer("GET", "user")
+            if answer.status not in (200, 403):
+                raise GitHubError("GET user", answer.status, why=answer.reason or _said(answer))
             self._login = _text(_json(answer, "GET user"), "login") if answer.status == 200 else ACTIONS_BOT
         return self._login
 

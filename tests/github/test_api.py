@@ -26,6 +26,13 @@ def test_the_token_of_a_workflow_is_the_bot_and_that_of_a_person_is_that_person(
     other.close()
 
 
+def test_who_we_are_is_not_guessed_while_github_is_in_trouble(hub: Hub, github: GitHub) -> None:
+    """Someone else's name would make a second comment of every one."""
+    hub.down = 401
+    with pytest.raises(GitHubError):
+        github.login()
+
+
 def test_a_login_can_be_named_for_an_app_that_may_not_ask(hub: Hub) -> None:
     github = connected(hub, RECONCILER_GITHUB_LOGIN="acme-app[bot]")
     assert github.login() == "acme-app[bot]"

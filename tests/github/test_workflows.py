@@ -134,14 +134,17 @@ def test_without_a_token_the_plan_fails_and_the_comment_is_marked(acme: World) -
     assert "head= -->" in comment["body"]
 
 
-def test_github_down_fails_the_job_and_loses_neither_summary_nor_artifact(acme: World) -> None:
+@pytest.mark.parametrize("status", [pytest.param(503, marks=pytest.mark.deep), 401])
+def test_github_down_fails_the_job_and_loses_neither_summary_nor_artifact(acme: World, status: int) -> None:
+    """503 is tried again for a while; 401 stands for it where there is no time."""
     pull = acme.change({SHOP: NEW_SHOP})
-    acme.hub.token = "someone-else's"  # as good as down, without the waiting
+    acme.hub.down = status
 
     job = acme.plan(pull)
 
     assert job.result == "failure"
-    assert "GitHub answered 401 to GET" in job.step("Comment").log
+    assert f"GitHub answered {status} to GET" in job.step("Comment").log
+    assert "Traceback" not in job.log
     assert "**1 to update** · globex" in job.summary
     assert acme.hosted.artifacts["101"]["plan-production"]
 
