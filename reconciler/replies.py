@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model import Module
@@ -27,6 +26,7 @@ _SCRIPT_MISSING = frozenset({10007, 10090, 10092})
 _NAMESPACE_MISSING = frozenset({100119, 100120})
 _TOKEN_REFUSED = frozenset({10000, 9000, 9103, 9106, 9109, 1000, 1001})
 _NO_ADD_ON = 10121
+_NO_ROUTE = frozenset({7000, 7003})  # the address itself is wrong, which says nothing of the thing that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ class Reply:
 
     status: int
     headers: Mapping[str, str]
-    content: bytes
+    content: bytes = field(repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)  # what no message may tell, should the reply repeat it
 
 
 def success(reply: Reply, call: str) -> Mapping[str, Any]:
@@ -107,20 +108,31 @@ def success(reply: Reply, call: str) -> Mapping[str, Any]:
     if not reply.content:
         return {"result": None}
     envelope = _parsed(reply)
-    if not isinstance(envelope, Mapping) or "result" not in envelope:
-        raise Unreachable(call, reply.status, [], _ray(reply), why="the reply is not what the API promises")
-    if envelope.get("success") is False:
+    if not isinstance(envelope, Mapping) or not envelope.keys() & {"result", "success"}:
+        raise Unreachable(call, reply.status, [], _ray(reply), why=_NO_ENVELOPE)
+    if envelope.get("success", True) is not True:
         raise refusal(reply, call)
     return envelope
 
 
+_NO_ENVELOPE = "the reply is not what the API promises; something between here and Cloudflare may have answered"
+
+
 def refusal(reply: Reply, call: str) -> ApiError:
+    """What a reply that is no good reply says.
+
+    reply                                                  error
+    ----------------------------------------------------   ------------
+    a code for a missing script or namespace               NotFound
+    401, 403, or a code for a refused token                Unauthorized
+    404 in an envelope, but for an address without route   NotFound
+    no envelope, or one without a word                     Unreachable
+    anything else                                          ApiError
+    """
     envelope = _parsed(reply)
-    messages = _messages(envelope)
+    messages = _messages(envelope, reply.hidden)
     codes = {message.code for message in messages}
     ray, status = _ray(reply), reply.status
-    if status == 404 and (not codes or codes & (_SCRIPT_MISSING | _NAMESPACE_MISSING)):
-        return NotFound(call, status, messages, ray)
     if codes & (_SCRIPT_MISSING | _NAMESPACE_MISSING):
         return NotFound(call, status, messages, ray)
     if _NO_ADD_ON in codes:
@@ -135,10 +147,15 @@ def refusal(reply: Reply, call: str) -> ApiError:
             fix="check CLOUDFLARE_API_TOKEN and the account: reading needs Workers Scripts Read, applying needs "
             "Workers Scripts Write; `reconciler doctor` tests each",
         )  # fmt: skip
+    if codes & _NO_ROUTE:
+        return ApiError(call, status, messages, ray, fix="check account_id, and CLOUDFLARE_API_BASE_URL if it is set")
+    if status == 404 and isinstance(envelope, Mapping) and "success" in envelope:
+        return NotFound(call, status, messages, ray)
+    if 300 <= status < 400:
+        why = "the server points to another address, and the token is sent to no other than the one that was set"
+        return Unreachable(call, status, messages, ray, why=why, fix="check CLOUDFLARE_API_BASE_URL")
     if not messages:
-        return Unreachable(
-            call, status, messages, ray, why="the reply is no JSON of the API; a gateway may be in trouble"
-        )
+        return Unreachable(call, status, messages, ray, why=_NO_ENVELOPE)
     return ApiError(call, status, messages, ray)
 
 
@@ -149,14 +166,22 @@ def _parsed(reply: Reply) -> Any:
         return None
 
 
-def _messages(envelope: Any) -> list[ApiMessage]:
+def _messages(envelope: Any, hidden: Sequence[str]) -> list[ApiMessage]:
     errors = envelope.get("errors") if isinstance(envelope, Mapping) else None
     found = []
     for one in errors if isinstance(errors, list) else []:
         if isinstance(one, Mapping):
             code = one.get("code")
-            found.append(ApiMessage(code if isinstance(code, int) else 0, str(one.get("message", ""))[:2000]))
+            text = without(str(one.get("message") or ""), hidden)
+            found.append(ApiMessage(code if isinstance(code, int) else 0, text[:2000]))
     return found
+
+
+def without(text: str, hidden: Sequence[str]) -> str:
+    """The text without what must not be told. Values of one or two letters would only garble it."""
+    for one in sorted(hidden, key=len, reverse=True):
+        text = text.replace(one, "***") if len(one) > 2 else text
+    return text
 
 
 def _ray(reply: Reply) -> str:
@@ -167,6 +192,13 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def one_of(value: Any, call: str) -> Mapping[str, Any]:
+    """An object as the result. Anything else is refused: settings that cannot be read are not empty settings."""
+    if isinstance(value, Mapping):
+        return value
+    raise Unreachable(call, 200, [], "", why="the result is not an object")
+
+
 def sequence(value: Any, call: str) -> Sequence[Any]:
     """A list result. Anything else is refused: an unreadable listing must never pass for an empty one."""
     if isinstance(value, list):
@@ -174,12 +206,19 @@ def sequence(value: Any, call: str) -> Sequence[Any]:
     raise Unreachable(call, 200, [], "", why="the listing is not a list")
 
 
+def total_of(envelope: Mapping[str, Any]) -> int:
+    """How many rows there are in all, as far as the reply says; else 0."""
+    total = mapping(envelope.get("result_info")).get("total_count")
+    return total if isinstance(total, int) and not isinstance(total, bool) else 0
+
+
 def row_of(item: Any) -> Row | None:
     """A listed script: flat, as every client reads it, or nested under `script`, as the API's document says."""
     if not isinstance(item, Mapping):
         return None
     script = item.get("script")
-    row: Mapping[str, Any] = {**item, **script} if isinstance(script, Mapping) else item
+    inner = script if isinstance(script, Mapping) else {}
+    row: Mapping[str, Any] = {**item, **{name: value for name, value in inner.items() if value is not None}}
     name = row.get("id")
     if not isinstance(name, str) or not name:
         return None
@@ -199,34 +238,53 @@ def row_of(item: Any) -> Row | None:
 def cursor_of(envelope: Mapping[str, Any]) -> str:
     information = mapping(envelope.get("result_info"))
     cursors = mapping(information.get("cursors"))
-    return str(information.get("cursor") or cursors.get("after") or "")
+    cursor = information.get("cursor") or cursors.get("after") or ""
+    return cursor if isinstance(cursor, str) else ""
 
 
-def modules_of(reply: Reply) -> tuple[Module, ...]:
-    """A Worker's content: multipart form data, or one bare script. The main module is the first, where the reply
-    names it."""
+def modules_of(reply: Reply, call: str) -> tuple[Module, ...]:
+    """A Worker's content: multipart form data, or one bare script. A body that broke off is an error."""
     kind = reply.headers.get("content-type", "")
-    boundary = re.search(r'boundary="?([^";]+)"?', kind)
-    if boundary is None:
-        name = reply.headers.get("cf-entrypoint", "worker.js")
-        return (Module(name, kind.split(";")[0].strip() or "application/javascript", reply.content),)
-    parts = _parts(reply.content, b"--" + boundary[1].encode("latin-1"))
-    main = unquote(reply.headers.get("cf-entrypoint", ""))
-    return tuple(sorted(parts, key=lambda one: one.name != main))
+    boundary = re.search(r'boundary=(?:"([^"]+)"|([^";\s]+))', kind, re.IGNORECASE)
+    if boundary is not None:
+        modules = _parts(reply.content, (boundary[1] or boundary[2]).encode("latin-1", "replace"))
+        if modules is None:
+            raise Unreachable(call, reply.status, [], _ray(reply), why="the Worker's content breaks off")
+        return modules
+    bare = kind.split(";")[0].strip().lower()
+    if bare in _NO_SCRIPT:
+        raise Unreachable(call, reply.status, [], _ray(reply), why=f"the Worker's content came as {bare}")
+    name = reply.headers.get("cf-entrypoint") or "worker.js"
+    return (Module(name, bare or "application/javascript", reply.content),)
 
 
-def _parts(body: bytes, delimiter: bytes) -> Iterator[Module]:
-    """The parts of multipart form data, byte for byte: code and wasm must come out as they went in."""
-    for piece in (b"\r\n" + body).split(b"\r\n" + delimiter)[1:]:
-        if piece.startswith(b"--"):
-            return
-        header, _, content = piece.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        fields = {
-            name.strip().lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in header.decode("utf-8", "replace").split("\r\n"))
-        }
-        disposition = fields.get("content-disposition", "")
-        name = re.search(r'filename="([^"]*)"', disposition) or re.search(r'\bname="([^"]*)"', disposition)
-        if name is not None:
-            kind = fields.get("content-type", "application/octet-stream").split(";")[0].strip()
-            yield Module(unquote(name[1]).removeprefix("./"), kind, content)
+_NO_SCRIPT = frozenset({"text/html", "application/json", "application/problem+json", "multipart/form-data"})
+# A quotation mark and line breaks are all that a file name in form data escapes (the WHATWG's rule for browsers).
+_ESCAPES = {"%22": '"', "%0D": "\r", "%0A": "\n"}
+
+
+def _parts(body: bytes, boundary: bytes) -> tuple[Module, ...] | None:
+    """The parts of multipart form data, byte for byte: code and wasm must come out as they went in. None when the
+    last delimiter is missing."""
+    pieces = re.split(rb"\r\n--" + re.escape(boundary) + rb"(--)?[ \t]*(?:\r\n|\Z)", b"\r\n" + body)
+    # Every delimiter stands between two pieces as b"--" where it is the last one, else None.
+    delimiters, contents = pieces[1::2], pieces[2::2]
+    if b"--" not in delimiters:
+        return None
+    parts = [_part(content) for content in contents[: delimiters.index(b"--")]]
+    return None if None in parts else tuple(part for part in parts if part is not None)
+
+
+def _part(part: bytes) -> Module | None:
+    header, blank, content = part.partition(b"\r\n\r\n")
+    fields = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in header.decode("utf-8", "replace").split("\r\n"))
+    }
+    disposition = fields.get("content-disposition", "")
+    found = re.search(r'filename="([^"]*)"', disposition) or re.search(r'\bname="([^"]*)"', disposition)
+    if found is None or not blank:
+        return None
+    name = re.sub("%22|%0D|%0A", lambda escape: _ESCAPES[escape[0]], found[1])
+    kind = fields.get("content-type", "application/octet-stream").split(";")[0].strip()
+    return Module(name.removeprefix("./"), kind, content)

@@ -2,7 +2,7 @@
 
 Laws (tests/unit/test_transport.py): no request goes before its turn in the budget; a request is repeated only where
 repeating it is safe; a wait is as long as the server asked for.
-This module and cloudflare.py are the only ones that know the HTTP library.
+This module and exchange.py are the only ones that know the HTTP library.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class TooLarge(httpx.RequestError):
 _HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyError, TooLarge)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
+Transport = httpx.BaseTransport  # for those who only pass one on
 Waiting = Callable[[float, str], None]  # seconds, and why: for a visible countdown
 
 
@@ -157,7 +158,7 @@ class OneHost:
 
     def __init__(self, base_url: str, headers: Mapping[str, str], transport: httpx.BaseTransport) -> None:
         self._base = httpx.URL(base_url.rstrip("/") + "/")
-        if self._base.scheme != "https" and not (self._base.scheme == "http" and _is_this_machine(self._base.host)):
+        if self._base.scheme != "https" and not (self._base.scheme == "http" and is_this_machine(self._base.host)):
             raise ValueError("the address is neither https nor on this machine")
         self._client = httpx.Client(
             headers=dict(headers), transport=transport, timeout=60.0, follow_redirects=False, trust_env=False
@@ -185,7 +186,8 @@ class OneHost:
         self._client.close()
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether a host name means this machine, whatever the name service says."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler import config
-from reconciler.cloudflare import Part
 from reconciler.errors import Problem, ReconcilerError
+from reconciler.exchange import Part
 from reconciler.kinds.connection import Connection
 from reconciler.model import Assets, Resource, Secret
 
