@@ -27,8 +27,9 @@ class _Texts:
         self._text: Source | None = None
 
     def with_line(self, problem: Problem) -> Problem:
-        words = {name: without_tokens(getattr(problem, name)) for name in ("what", "why", "fix")}
-        problem = replace(problem, **words)  # what is wrong may be a credential in the wrong place
+        # What is wrong may be a credential in the wrong place.
+        what, why, fix = map(without_tokens, (problem.what, problem.why, problem.fix))
+        problem = replace(problem, what=what, why=why, fix=fix)
         if problem.where is None or problem.excerpt or not problem.where.width:
             return problem
         if problem.where.file != self._file:
