@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,26 @@ RULES = "* @acme/platform\n/customers/globex/ @globex-dev\n"
 def test_a_pattern_matches_as_github_says(pattern: str, matching: list[str], other: list[str]) -> None:
     (rule,) = owners.rules(f"{pattern} @x\n")
     assert [file for file in (*matching, *other) if rule.matches(file)] == matching
+
+
+def test_patterns_match_as_git_itself_matches_them(tmp_path: Path) -> None:
+    """But for a "/*" at the end, which to git holds what is deeper too, and to GitHub does not."""
+    chance = random.Random(8)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for _ in range(60):
+        steps = [chance.choice(["a", "b", "ab", "*", "a*", "**", "?", "*.m"]) for _ in range(chance.randint(1, 4))]
+        pattern = f"{chance.choice(['', '/'])}{'/'.join(steps)}{chance.choice(['', '', '/'])}"
+        paths = (chance.choices(["a", "b", "ab", "x.m", "abc"], k=chance.randint(1, 4)) for _ in range(40))
+        files = sorted({"/".join(path) for path in paths})
+        if pattern.rstrip("/").endswith("/*"):
+            continue
+        (tmp_path / ".gitignore").write_text(f"{pattern}\n")
+        command = ["git", "check-ignore", "--no-index", "--stdin"]
+        found = subprocess.run(
+            command, cwd=tmp_path, input="\n".join(files), capture_output=True, text=True, check=False
+        )
+        (rule,) = owners.rules(f"{pattern} @x")
+        assert [file for file in files if rule.matches(file)] == found.stdout.split(), pattern
 
 
 def test_the_last_line_that_matches_counts_and_may_name_nobody() -> None:
