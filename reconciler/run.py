@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler import apply, kinds, switching, transport
 from reconciler.cost import cost as cost_of
-from reconciler.errors import ConfigError, Problem, ReconcilerError, Severity, UsageProblem
+from reconciler.errors import ConfigError, Problem, ReconcilerError, UsageProblem
 from reconciler.explain import explain_worker
 from reconciler.guards import USER_WORKER, Caps, Policy
 from reconciler.kinds import uploads
@@ -165,8 +165,7 @@ def _refuse_missing_secrets(connection: Connection, changes: Sequence[Change]) -
 def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes) -> Plan:
     requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
     cost = cost_of(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW)
-    warnings = (*repository.warnings, *_expired(repository, wishes), *plan.warnings)
-    return replace(plan, warnings=warnings, cost=cost)
+    return replace(plan, warnings=(*repository.warnings, *plan.warnings), cost=cost)
 
 
 def _refuse_unknown(scope: frozenset[str], repository: Repository, live: State) -> None:
@@ -210,16 +209,3 @@ def _explanation(connection: Connection, change: Change, *, read: bool) -> Expla
     if before is None and after is None:
         return None
     return explain_worker(before, after)
-
-
-def _expired(repository: Repository, wishes: Wishes) -> Iterator[Problem]:
-    for approval in repository.platform.safety.approvals:
-        if approval.expires < wishes.today:
-            yield Problem(
-                f"the approval to delete {', '.join(approval.names)} expired on {approval.expires}",
-                approval.where,
-                why="an expired approval gives no permission",
-                fix="remove it, or give it a later date",
-                code="approval-expired",
-                severity=Severity.WARNING,
-            )

@@ -47,6 +47,8 @@ def narrowed_offline(before: Repository, after: Repository, scope: frozenset[str
 
 def proven(plan: Plan, repository: Repository, seen: Seen, crossing: Sequence[Problem]) -> Plan:
     """The plan, with the switch of the table held back where it would break a route or make half a move."""
+    told_at = {one.where for one in plan.problems if one.code == "move-out-of-scope"}
+    crossing = [one for one in crossing if one.where not in told_at]
     switch = next((one for one in plan.changes if one.key.kind == dispatcher.NAME and one.after is not None), None)
     if switch is None:
         return replace(plan, problems=(*plan.problems, *crossing))

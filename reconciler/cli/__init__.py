@@ -22,6 +22,7 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
 import click
@@ -78,15 +79,16 @@ def reconciler() -> None:
     """
 
 
-def main() -> NoReturn:
-    """Run, and turn every error into its exit code. What a user can cause never shows a traceback."""
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Run these words, or the process's own, and turn every error into its exit code. What a user can cause never
+    shows a traceback."""
     from reconciler.errors import ReconcilerError
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no "→" gets "?", and no traceback
     try:
-        code = reconciler.main(prog_name="reconciler", standalone_mode=False)
+        code = reconciler.main(words, prog_name="reconciler", standalone_mode=False)
     except ReconcilerError as error:
         from reconciler.cli.terminal import Terminal
 

@@ -138,10 +138,10 @@ def _carry_out(
 
 
 def _exit_code(plan: Plan, results: list[Result], left_out: int) -> int:
-    """7 when something did not take, 6 when something was not the reviewed one, 5 when a guard withheld deletes."""
+    """7 when something did not take, 6 when something was not the reviewed one, 5 when a guard held something back."""
     from reconciler.results import Outcome
 
-    if plan.blocked or plan.problems or any(one.outcome is not Outcome.APPLIED for one in results):
+    if plan.problems or any(one.outcome is not Outcome.APPLIED for one in results):
         return 7
     if left_out:
         return 6
