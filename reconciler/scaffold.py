@@ -21,10 +21,16 @@ def platform(name: str) -> Mapping[str, str]:
     files = {
         "platform.yaml": _template("platform.yaml").replace("PLATFORM", name),
         "platform/platform_module.mjs": _template("platform_module.mjs").replace("PLATFORM", name),
-        ".gitignore": ".reconciler/\nnode_modules/\n",
     }
-    files |= {f"schemas/{file}": text for file, text in schema.files().items()}
-    return {**files, **customer("example", {"example-hello": "hello.mjs"})}
+    return {**files, **beside(), **customer("example", {"example-hello": "hello.mjs"})}
+
+
+def beside() -> Mapping[str, str]:
+    """What stands in every repository of a platform, whatever the platform is."""
+    return {
+        ".gitignore": ".reconciler/\nnode_modules/\n",
+        **{f"schemas/{file}": text for file, text in schema.files().items()},
+    }
 
 
 def customer(identity: str, scripts: Mapping[str, str]) -> Mapping[str, str]:

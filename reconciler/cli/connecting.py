@@ -90,17 +90,25 @@ def _local(options: Options, repository: Repository) -> Iterator[Connection]:
     from reconciler.local.api import LOCAL_TOKEN, create_app  # werkzeug is in the extra `local`
     from reconciler.local.store import Store
 
-    store = Store(repository_root(options.folder) / LOCAL_FOLDER)
+    store = Store(_home(options, repository) / LOCAL_FOLDER)
     declare_zones(store, repository)
     app = create_app(store)
     through = transport.Polite(transport.in_process(app), transport.Unlimited())
     account = repository.platform.account_id or LOCAL_ACCOUNT
     api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, through)
     ledger = Ledger(
-        repository_root(options.folder) / LEDGER,
+        _home(options, repository) / LEDGER,
         f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
     )
     yield Connection(repository, api, ledger, variables(options))
+
+
+def _home(options: Options, repository: Repository) -> Path:
+    """Where ledger and embedded account are kept: in the repository, whichever commit of it is looked at; in the
+    folder itself where an import is about to make it one."""
+    if (repository.root / "platform.yaml").is_file():
+        return repository_root(options.folder)
+    return repository.root
 
 
 def declare_zones(store: Store, repository: Repository) -> None:
@@ -132,7 +140,7 @@ def _remote(
     through = transport.Polite(transport.over_network(), budget, waiting=waiting, **rest)
     api = cloudflare.connect(base_url, Secret(token), account, through)
     scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
-    yield Connection(repository, api, Ledger(repository_root(options.folder) / LEDGER, scope), found)
+    yield Connection(repository, api, Ledger(_home(options, repository) / LEDGER, scope), found)
 
 
 def _budget_file(found: Mapping[str, str], account: str) -> Path:

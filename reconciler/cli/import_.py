@@ -13,7 +13,8 @@ from reconciler.cli.options import Options, common
 
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
-    from reconciler.importer import Found, Written
+    from reconciler.importer import Found
+    from reconciler.importing import Staged
     from reconciler.repository import Repository
 
 
@@ -37,8 +38,10 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
         rule = importer.customer_rule(customer_tag, customer_name)
     except re.error as error:
         raise click.UsageError(f"the pattern is no regular expression: {error}") from None
-    new = not (options.folder / "platform.yaml").is_file()
-    repository = _empty(options.folder, namespace, platform) if new else connecting.load(options)
+    new = not _is_repository(options.folder)
+    repository = _empty(options, namespace, platform) if new else connecting.load(options)
+    if not new and namespace not in ("", repository.platform.namespace):
+        raise click.UsageError(f"platform.yaml here names the namespace {repository.platform.namespace}")
     root = repository.root
     with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
         found = importing.read(
@@ -47,53 +50,70 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
             rule,
             progress=lambda done, all_: terminal.progress(f"reading {done:,} of {all_:,} scripts"),
         )
+        account = "" if options.local else connection.api.account
     terminal.finish()
-    own = None if new or repository.terms is None else {one.name: one.content for one in repository.terms.modules}
-    name = repository.platform.name
-    written = importer.write(found, platform=name, namespace=repository.platform.namespace, own_modules=own)
-    importing.write(root, written)
-    _tell(terminal, found, written)
-    return _prove(options, root, found, terminal)
+    around = importing.around(repository, new=new, account_id=account)
+    staged = importing.stage(root, found, around, repository)
+    importing.place(root, staged.written)
+    connecting.load(options)  # whole, with what was there before
+    importing.forget(root)
+    return _tell(terminal, found, staged)
 
 
-def _empty(folder: Path, namespace: str, platform: str) -> Repository:
+def _is_repository(folder: Path) -> bool:
+    """Whether there is a platform.yaml here or above: an import into a part of a repository goes into the whole."""
+    start = folder.resolve()
+    return any((one / "platform.yaml").is_file() for one in (start, *start.parents))
+
+
+def _empty(options: Options, namespace: str, platform: str) -> Repository:
     """What is known before there is a platform.yaml."""
+    from reconciler.cli import connecting
     from reconciler.errors import Where
     from reconciler.repository import Platform, Repository
 
     if not namespace:
         raise click.UsageError("there is no platform.yaml here: say which namespace to import with --namespace NAME")
-    identity = platform or re.sub(r"[^a-z0-9-]+", "-", namespace.lower()).strip("-")[:24]
-    return Repository(folder.resolve(), Platform(identity, namespace, Where("platform.yaml")), {})
+    identity = platform or re.sub(r"[^a-z0-9-]+", "-", namespace.lower())[:24].strip("-")
+    if not re.fullmatch(r"(?!protect$)[a-z0-9-]{1,24}", identity):
+        raise click.UsageError("a platform's id has 1 to 24 small letters, digits and -: say one with --platform ID")
+    account = connecting.variables(options).get("CLOUDFLARE_ACCOUNT_ID", "")
+    return Repository(options.folder.resolve(), Platform(identity, namespace, Where("platform.yaml"), account), {})
 
 
-def _tell(terminal: Terminal, found: Sequence[Found], written: Written) -> None:
-    from reconciler import importing
+def _tell(terminal: Terminal, found: Sequence[Found], staged: Staged) -> int:
+    """What was written, what was not, and what an apply would do to it."""
     from reconciler.render import words
 
-    customers = len({one.customer for one in found})
-    terminal.say(
-        f"wrote {words.many(len(written.files), 'file', 'files')}: {words.many(len(found), 'script', 'scripts')} of "
-        f"{words.many(customers, 'customer', 'customers')}"
-    )
-    for line in importing.unsaid_lines(written):
-        terminal.warn(terminal.printable(f"not said: {line}"))
-
-
-def _prove(options: Options, root: Path, found: Sequence[Found], terminal: Terminal) -> int:
-    """Load what was written and compare it with what was read."""
-    from reconciler import importing
-    from reconciler.cli import connecting
-    from reconciler.render import words
-
-    if not found:
-        return 0
-    differing = importing.prove(connecting.load(options), found)
-    for script, fields in differing.items():
+    written = staged.written
+    for script, reasons in written.left_out.items():
+        for reason in reasons:
+            terminal.warn(terminal.printable(f"left out: {script}: {reason}"))
+    for script, notes in written.notes.items():
+        for note in notes:
+            terminal.warn(terminal.printable(f"note: {script}: {note}"))
+    for script, fields in staged.differing.items():
         terminal.warn(terminal.printable(f"differs: {script}: {', '.join(fields)}"))
-    importing.forget(root)
-    same = len(found) - len(differing)
-    terminal.say(f"proven: {words.many(same, 'script is', 'scripts are')} exactly what is live")
-    names = " ".join(f"--adopt {one.script}" for one in found[:3]) + (" …" if len(found) > 3 else "")
-    terminal.say(f"\nNext: reconciler plan, then take them over with `reconciler apply {names}`: only tags are written")
-    return 1 if differing else 0
+    declared = [script for scripts in written.folders.values() for script in scripts]
+    customers = words.many(len(written.folders), "customer", "customers")
+    files = words.many(len(written.files), "file", "files")
+    terminal.say(f"wrote {files}: {words.many(len(declared), 'script', 'scripts')} of {customers}")
+    if written.left_out:
+        many = words.many(len(written.left_out), "script is", "scripts are")
+        terminal.say(f"{many} left out: not declared, so that nothing of them is changed or deleted")
+    if not found:
+        terminal.say("there is no script that the repository does not declare")
+        return 0
+    same = len(declared) - len(staged.differing)
+    terminal.say(f"proven: {words.many(same, 'script is', 'scripts are')} exactly what is live, but for our tags")
+    secrets = sum(len(one.secrets) for one in found if one.script in set(declared))
+    if secrets:
+        many = words.many(secrets, "secret is", "secrets are")
+        terminal.say(
+            f"{many} declared by name; the live values are kept, and new ones are sent when you raise `version`"
+        )
+    terminal.say(
+        "\nNext: `reconciler plan --adopt '*'` shows what taking them over writes, and\n"
+        "      `reconciler apply --adopt '*'` does it: only tags, where the code is what is live"
+    )
+    return 1 if staged.differing else 0
