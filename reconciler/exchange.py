@@ -17,7 +17,7 @@ import httpx
 from reconciler.errors import LocalError, Problem, UsageProblem
 from reconciler.model import Secret
 from reconciler.replies import Reply, Unreachable, refusal, sequence, success, without
-from reconciler.transport import REPEATABLE, Polite, is_this_machine
+from reconciler.transport import REPEATABLE, Polite, is_this_machine, told
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 LONGEST_SEGMENT = 1_024  # characters; a KV key has 512 bytes at most, and nothing else comes near
@@ -137,20 +137,18 @@ class Exchange:
         call = self.named(method, path)
         if request.url.host != self._client.base_url.host:
             raise Unreachable(call, 0, [], "", why="the path leads to another host")
-        secrets = (*self._hidden, *hidden, *((token,) if token is not None else ()))
-        reply = self._exchange(request, call, (self._account, *(one.reveal() for one in secrets)))
+        told_to_none = (Secret(self._account), *self._hidden, *hidden, *((token,) if token is not None else ()))
+        reply = self._exchange(request, call, told_to_none)
         if 200 <= reply.status < 300:
             return reply
         raise refusal(reply, call)
 
-    def _exchange(self, request: httpx.Request, call: str, hidden: tuple[str, ...]) -> Reply:
+    def _exchange(self, request: httpx.Request, call: str, hidden: tuple[Secret, ...]) -> Reply:
         """The library's error holds the request with its token, so it is told in words and never kept as a cause."""
         try:
             response = self._client.send(request)
         except httpx.RequestError as error:
-            # What the library says of a header that it cannot send is the header, with the token in it.
-            said = "" if isinstance(error, httpx.LocalProtocolError) else without(str(error), hidden)
-            why = f"{type(error).__name__}: {said}" if said else type(error).__name__
+            why = without(told(error), hidden)
         else:
             return Reply(response.status_code, dict(response.headers), response.content, hidden)
         fix = "check the network and run again: what was done is live, and the next plan goes on from there"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.model import Module
+from reconciler.model import Module, Secret
 
 # What a missing script, Worker or namespace is called.
 _SCRIPT_MISSING = frozenset({10007, 10090, 10092})
@@ -38,13 +38,16 @@ class ApiMessage:
 class ApiError(ReconcilerError):
     """Cloudflare refused a call."""
 
+    _outcome = "Cloudflare refused {call}"
+
     def __init__(
         self, call: str, status: int, messages: Sequence[ApiMessage], ray: str, *, why: str = "", fix: str = ""
     ) -> None:
         self.call, self.status, self.messages, self.ray = call, status, tuple(messages), ray
         codes = ", ".join(f"code {message.code}" for message in self.messages if message.code)
         said = "; ".join(message.text for message in self.messages if message.text)
-        what = f"Cloudflare refused {call} ({status}{', ' + codes if codes else ''})"
+        numbers = ", ".join(one for one in (str(status) if status else "", codes) if one)
+        what = self._outcome.format(call=call) + (f" ({numbers})" if numbers else "")
         why = why or said
         super().__init__([Problem(what, why=f"{why} [cf-ray {ray}]" if ray else why, fix=fix, code="api-error")])
 
@@ -63,6 +66,8 @@ class Unauthorized(ApiError):
 
 class Unreachable(ApiError):
     """No usable reply came, after all retries."""
+
+    _outcome = "{call} got no usable reply from Cloudflare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +103,9 @@ class Reply:
     """What came back, free of the HTTP library. Header names are lower case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
-    hidden: tuple[str, ...] = field(default=(), repr=False)  # what no message may tell, should the reply repeat it
+    hidden: tuple[Secret, ...] = ()  # what no message may tell, should the reply repeat it
 
 
 def success(reply: Reply, call: str) -> Mapping[str, Any]:
@@ -166,7 +171,7 @@ def _parsed(reply: Reply) -> Any:
         return None
 
 
-def _messages(envelope: Any, hidden: Sequence[str]) -> list[ApiMessage]:
+def _messages(envelope: Any, hidden: Sequence[Secret]) -> list[ApiMessage]:
     errors = envelope.get("errors") if isinstance(envelope, Mapping) else None
     found = []
     for one in errors if isinstance(errors, list) else []:
@@ -177,10 +182,10 @@ def _messages(envelope: Any, hidden: Sequence[str]) -> list[ApiMessage]:
     return found
 
 
-def without(text: str, hidden: Sequence[str]) -> str:
+def without(text: str, hidden: Sequence[Secret]) -> str:
     """The text without what must not be told. Values of one or two letters would only garble it."""
-    for one in sorted(hidden, key=len, reverse=True):
-        text = text.replace(one, "***") if len(one) > 2 else text
+    for value in sorted((one.reveal() for one in hidden), key=len, reverse=True):
+        text = text.replace(value, "***") if len(value) > 2 else text
     return text
 
 
@@ -218,7 +223,10 @@ def row_of(item: Any) -> Row | None:
         return None
     script = item.get("script")
     inner = script if isinstance(script, Mapping) else {}
-    row: Mapping[str, Any] = {**item, **{name: value for name, value in inner.items() if value is not None}}
+    row: Mapping[str, Any] = {
+        **item,
+        **{name: value for name, value in inner.items() if value is not None or name not in item},
+    }
     name = row.get("id")
     if not isinstance(name, str) or not name:
         return None

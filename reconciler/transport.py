@@ -178,7 +178,7 @@ class OneHost:
         try:
             response = self._client.send(self._client.build_request(method, url, **content))
         except httpx.RequestError as error:
-            return Answer(0, {}, b"", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            return Answer(0, {}, b"", told(error))
         headers = {name.lower(): one for name, one in response.headers.items()}
         return Answer(response.status_code, headers, response.content)
 
@@ -234,6 +234,13 @@ def _whole(response: httpx.Response) -> httpx.Response:
         request=response.request,
         extensions=response.extensions,
     )
+
+
+def told(error: httpx.RequestError) -> str:
+    """An error of the HTTP library in words. What it says of a header that it cannot send is that header, token and
+    all; such an error is named and no more."""
+    said = "" if isinstance(error, httpx.LocalProtocolError) else str(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _reason(outcome: httpx.Response | httpx.RequestError) -> str:
