@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from reconciler.errors import Problem, Where
 from reconciler.model import Key, Resource, State
@@ -39,8 +40,16 @@ class Policy:
     caps: Caps = field(default_factory=Caps)
     approved: frozenset[str] = frozenset()  # names that an unexpired approval lets go
     allow_deletes: int = 0  # --allow-deletes: a cap for this run, instead of the others
-    adopt: frozenset[str] = frozenset()
+    adopt: frozenset[str] = frozenset()  # names, and patterns with * for scripts that carry nobody's mark
     scope: frozenset[str] = frozenset()  # customers; empty for all
+
+    def adopts(self, foreign: Resource) -> bool:
+        """A pattern never takes what another platform has marked, nor anything but scripts: those go by name."""
+        if foreign.key.name in self.adopt:
+            return True
+        if foreign.owner or foreign.key.kind != USER_WORKER:
+            return False
+        return any("*" in one and fnmatchcase(foreign.key.name, one) for one in self.adopt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ def _compare(
         return Change(Action.DELETE, have.key, cause, have, None)
     unmarked = have.claimed and not have.owner
     if not ours and not unmarked:
-        if have.key.name in policy.adopt:
+        if policy.adopts(have):
             return Change(Action.UPDATE, want.key, Cause.ADOPTED, have, want)
         return _Foreign(want.key, _taken(want, have))
     edited = want.digest != have.digest and have.digest != ""

@@ -23,7 +23,8 @@ from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
 from reconciler.kinds.uploads import missing_secrets
 from reconciler.look import Seen
-from reconciler.model import State
+from reconciler.model import Resource, State
+from reconciler.names import did_you_mean
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
 from reconciler.repository import Repository
 from reconciler.results import Result
@@ -40,7 +41,7 @@ class Wishes:
 
     today: datetime.date
     scope: frozenset[str] = frozenset()
-    adopt: frozenset[str] = frozenset()
+    adopt: frozenset[str] = frozenset()  # names, and patterns with *: guards.Policy.adopts
     allow_deletes: int = 0
     verify: int | None = 0  # how many to read back; None for all
     requests_per_window: int = transport.REQUESTS_PER_WINDOW  # 0: no budget, as on the embedded platform
@@ -66,6 +67,7 @@ def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[
     connection, crossing = switching.narrowed(connection, seen, wishes.scope)
     repository = connection.repository
     wanted = kinds.desired(repository)
+    _refuse_unknown_names(wishes.adopt, wanted)
     coverage = None
     if wishes.verify != 0:
         live, coverage = verify(connection, wanted, live, wishes.verify, datetime.datetime.now(datetime.UTC))
@@ -92,7 +94,12 @@ def policy_of(repository: Repository, wishes: Wishes) -> Policy:
         namespace=platform.namespace,
         environment=platform.environment,
         prune=platform.prune,
-        caps=Caps(safety.max_deletes_count, safety.max_deletes_percent, safety.max_deletes_per_customer_percent),
+        caps=Caps(
+            safety.max_deletes_count,
+            safety.max_deletes_percent,
+            safety.max_deletes_per_customer_percent,
+            safety.where,
+        ),
         approved=frozenset(name for one in safety.approvals if one.expires >= wishes.today for name in one.names),
         allow_deletes=wishes.allow_deletes,
         adopt=wishes.adopt,
@@ -116,12 +123,16 @@ def explained(outlook: Outlook, limit: int = DIFF_LIMIT) -> Plan:
 def check_secrets(connection: Connection, wishes: Wishes) -> None:
     """Before the first call of an apply: raise for every variable that is not set and whose value may have to be sent.
 
-    A secret that our ledger knows as sent, in the version that the repository names, is not asked for.
+    A secret that our ledger knows as sent, in the version that the repository names, is not asked for; nor is one of
+    a script that may be taken over, whose live value is kept.
     """
+    policy = policy_of(connection.repository, wishes)
     problems: list[Problem] = []
     for key, secrets, where in kinds.secrets(connection.repository):
         customer = connection.repository.script(key.name).customer if key.kind == USER_WORKER else ""
         if customer and wishes.scope and customer not in wishes.scope:
+            continue
+        if policy.adopts(Resource(key)):
             continue
         problems += missing_secrets(uploads.unsent_secrets(connection, key, secrets), connection.variables, where)
     if problems:
@@ -174,6 +185,17 @@ def _refuse_unknown(scope: frozenset[str], repository: Repository, live: State) 
     unknown = sorted(scope - repository.customers.keys() - there - {NOBODY})
     if unknown:
         raise UsageProblem([_unknown_customer(name, repository) for name in unknown])
+
+
+def _refuse_unknown_names(adopt: frozenset[str], wanted: State) -> None:
+    names = {key.name for key in wanted.resources}
+    unknown = sorted(one for one in adopt if "*" not in one and one not in names)
+    if unknown:
+        near = did_you_mean(unknown[0], names)
+        what = f"--adopt {unknown[0]}: the repository declares nothing of that name"
+        why = "what is taken over is made what the repository says, so it has to say something"
+        fix = f'did you mean "{near}"?' if near else "declare it first; `reconciler import` writes what is live"
+        raise UsageProblem([Problem(what, why=why, fix=fix, code="unknown-adopt")])
 
 
 def _unknown_customer(name: str, repository: Repository) -> Problem:

@@ -24,7 +24,7 @@ from reconciler.kinds import (
 from reconciler.kinds.connection import Connection
 from reconciler.look import Interest, Seen, look
 from reconciler.model import Key, Resource, SecretReference, State, Worker
-from reconciler.plan import Action, Change
+from reconciler.plan import Action, Cause, Change
 from reconciler.repository import Repository
 
 
@@ -138,7 +138,10 @@ def live(seen: Seen, connection: Connection) -> State:
 
 
 def requests(repository: Repository, change: Change) -> int:
-    """How many calls a change takes: one, and two more where secrets go with an upload and are read back."""
+    """How many calls a change takes: one, and two more where secrets go with an upload and are read back; taking over
+    reads settings and content, sets the tags, and reads the row back."""
     if change.action is Action.DELETE or change.key.kind != user_worker.NAME:
         return 1
+    if change.cause is Cause.ADOPTED:
+        return 4
     return 3 if repository.script(change.key.name).secrets else 1

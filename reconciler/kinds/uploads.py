@@ -147,9 +147,10 @@ def missing_secrets(
 def _marked_only(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> bool:
     """Take over a script that is what we want already: its tags are set, and its code is not written again.
 
-    Only scripts in a namespace have a call for their tags alone.
+    Only scripts in a namespace have a call for their tags alone. Static assets and the values of secrets cannot be
+    read back, so that a script with either is uploaded.
     """
-    if not namespace or change.before is None:
+    if not namespace or change.before is None or worker.assets is not None or worker.secrets:
         return False
     there = read_worker(connection, namespace, change.before, worker)
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
@@ -186,9 +187,15 @@ def _secrets_to_send(
     is new, or our ledger forgot it       every secret, and removal of names no longer declared
     was uploaded by us                    those whose version is another, or that are new
     declares none                         nothing: an upload that keeps none drops them
+    is taken over                         those that it has not; the live values of the others are kept
     """
     if not worker.secrets:
         return {}
+    if change.cause is Cause.ADOPTED:
+        live = connection.api.secret_names(namespace, after.key.name) or frozenset()
+        lacking = {name: one for name, one in worker.secrets.items() if name not in live}
+        values = secret_values(lacking, connection.variables, after.where)
+        return {**values, **dict.fromkeys(sorted(live - worker.secrets.keys()))}
     due = due_secrets(connection, change, worker.secrets)
     sent: dict[str, Secret | None] = dict(secret_values(due, connection.variables, after.where))
     if change.before is None:
@@ -201,7 +208,9 @@ def _secrets_to_send(
 def due_secrets(
     connection: Connection, change: Change, secrets: Mapping[str, SecretReference]
 ) -> Mapping[str, SecretReference]:
-    """The secrets whose values go with this change. Makes no call."""
+    """The secrets whose values go with this change, as far as that is known without a call."""
+    if change.cause is Cause.ADOPTED:
+        return {}
     known = _known_secrets(connection, change) or {}
     return {name: one for name, one in secrets.items() if known.get(name) != str(one.version)}
 
