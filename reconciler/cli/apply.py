@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -61,7 +62,8 @@ def apply(
     terminal = options.terminal
     limit = record.seconds(time_limit) if time_limit else None
     with connecting.loaded(options, at) as repository:
-        scope = wishes.scope(repository, customers, changed_since, terminal)
+        wishes.tell_undone(options.folder, at, terminal)
+        scope = wishes.scope(repository, customers, changed_since, at, terminal)
         asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             run.check_secrets(connection, asked)
@@ -71,7 +73,7 @@ def apply(
             refused = _ask(outlook, changes, terminal, yes=yes)
             if refused is not None:
                 return refused
-            results = _carry_out(outlook, changes, terminal, audit, limit)
+            results = _carry_out(outlook, changes, terminal, audit, record.commit(options.folder, at), limit)
     return _exit_code(outlook.plan, results, left_out)
 
 
@@ -113,7 +115,12 @@ def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes
 
 
 def _carry_out(
-    outlook: Outlook, changes: Sequence[Change], terminal: Terminal, audit: Path | None, limit: float | None
+    outlook: Outlook,
+    changes: Sequence[Change],
+    terminal: Terminal,
+    audit: Path | None,
+    commit: str,
+    limit: float | None,
 ) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
     from reconciler import render, run
@@ -123,7 +130,7 @@ def _carry_out(
         return []
     results = []
     with (
-        record.audit_log(audit, outlook.connection.repository.root) as write,
+        record.audit_log(audit, commit) as write,
         _interruptible(terminal, limit) as stopped,
     ):
         for result in run.carry_out(outlook, changes, stopped=stopped):
@@ -155,8 +162,11 @@ def _interruptible(terminal: Terminal, limit: float | None) -> Iterator[Callable
     started = time.monotonic()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if asked:
-            signal.default_int_handler(number, frame)
+        del frame
+        if asked:  # now: what is running would otherwise be waited for, and it may wait for minutes itself
+            terminal.warn("stopped: what was running may have been done; the next plan tells")
+            sys.stdout.flush()
+            os._exit(7)
         asked.append(number)
         terminal.warn("stopping: running calls end, the rest is left for the next run; Ctrl-C again stops now")
 

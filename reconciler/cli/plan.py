@@ -34,7 +34,9 @@ def scoped(command: Any) -> Any:
         click.option(
             "--verify", type=Amount(), default=0, metavar="N|all", help="Read back N, the least recently read first."
         ),
-        click.option("--adopt", multiple=True, metavar="NAME", help="Take over a foreign script of this name."),
+        click.option(
+            "--adopt", multiple=True, metavar="NAME", help="Take over a foreign script; '*' for all that nobody owns."
+        ),
         click.option(
             "--at", metavar="REF", default="", help="Use the files of a commit, without touching the work tree."
         ),
@@ -75,7 +77,8 @@ def plan(
 
     terminal = options.terminal
     with connecting.loaded(options, at) as repository:
-        scope = wishes.scope(repository, customers, changed_since, terminal)
+        wishes.tell_undone(options.folder, at, terminal)
+        scope = wishes.scope(repository, customers, changed_since, at, terminal)
         asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
         if base:
             with connecting.loaded(options, base) as before:

@@ -28,14 +28,18 @@ def seconds(text: str) -> float:
     return hours * 3600.0 + minutes * 60 + rest
 
 
+def commit(folder: Path, at: str) -> str:
+    """The commit whose files are applied, as far as that is known."""
+    return git.commit(folder, at).id if at else os.environ.get("GITHUB_SHA") or git.head(folder)
+
+
 @contextmanager
-def audit_log(path: Path | None, root: Path) -> Iterator[Callable[[Result], None]]:
+def audit_log(path: Path | None, commit: str) -> Iterator[Callable[[Result], None]]:
     """A function that appends one line a result, on the disk before the next one is waited for."""
     if path is None:
         yield _unrecorded
         return
     who = os.environ.get("GITHUB_ACTOR") or getpass.getuser()
-    commit = os.environ.get("GITHUB_SHA") or git.head(root)
     try:
         file = path.open("a", encoding="utf-8")
     except OSError as error:

@@ -40,8 +40,12 @@ class Terminal:
         return not self.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and "CI" not in os.environ
 
     def data(self, text: str) -> None:
-        sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
-        sys.stdout.flush()
+        """A reader that went away (`| head`) is no error, and stops no apply in its middle: the rest goes nowhere."""
+        try:
+            sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def json(self, value: object) -> None:
         self.data(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from reconciler import git
 from reconciler.cli import connecting
@@ -11,16 +12,31 @@ from reconciler.cli.files import read as read
 from reconciler.cli.files import write as write
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
+from reconciler.errors import Problem, UsageProblem
 from reconciler.plan import Plan
 from reconciler.repository import Repository
 from reconciler.run import NOBODY, Wishes
 
+TOLD = 10  # commits
+OWN = ".reconciler/"  # what we keep beside the repository, ignored by git or not
 
-def scope(repository: Repository, customers: Iterable[str], since: str, terminal: Terminal) -> frozenset[str]:
+
+def scope(repository: Repository, customers: Iterable[str], since: str, at: str, terminal: Terminal) -> frozenset[str]:
     """The customers that a run looks at; empty for all. A name that nobody has is told once what is live is known."""
     named = frozenset(customers)
     if not since:
         return named
+    if at:
+        raise UsageProblem(
+            [
+                Problem(
+                    "--at and --changed-since do not go together",
+                    why="--at takes the files of a commit, and --changed-since compares those of the work tree",
+                    fix="name the customers with --customer",
+                    code="at-and-since",
+                )
+            ]
+        )
     changed = changed_since(repository, since)
     if changed is None:
         terminal.say(f"files of the platform differ from {since}: every customer is looked at")
@@ -45,7 +61,7 @@ def changed_since(repository: Repository, ref: str) -> frozenset[str] | None:
     """The customers whose files differ from a commit, those that are gone included; None when the platform's differ,
     which may touch every customer."""
     root = repository.root
-    files = git.changed_files(root, git.commit(root, ref))
+    files = [one for one in git.changed_files(root, git.commit(root, ref)) if not one.startswith(OWN)]
     folders = {f"{customer.folder}/": customer.id for customer in repository.customers.values()}
     found: set[str] = set()
     for file in files:
@@ -59,6 +75,15 @@ def changed_since(repository: Repository, ref: str) -> frozenset[str] | None:
         else:
             return None
     return frozenset(found)
+
+
+def tell_undone(folder: Path, at: str, terminal: Terminal) -> None:
+    """With --at: the commits that going back to that one undoes, newest first."""
+    undone = git.undone_by(folder, git.commit(folder, at)) if at else ()
+    for commit in undone[:TOLD]:
+        terminal.say(f"undoes {commit.id[:12]} {terminal.printable(commit.subject)}")
+    if len(undone) > TOLD:
+        terminal.say(f"undoes {len(undone) - TOLD:,} more")
 
 
 def exit_code_of_plan(plan: Plan, *, asked_for: bool) -> int:

@@ -69,7 +69,7 @@ def upload(folder: Path, path: str, code: str = "export default {};\n") -> None:
     builder = EnvironBuilder(
         f"/client/v4/accounts/{ACCOUNT}/workers/{path}",
         method="PUT",
-        headers={"authorization": f"Bearer {LOCAL_TOKEN}"},
+        headers=[("authorization", f"Bearer {LOCAL_TOKEN}")],
     )
     builder.form["metadata"] = json.dumps({"main_module": "worker.mjs", "compatibility_date": "2026-10-01"})
     builder.files.add_file("worker.mjs", io.BytesIO(code.encode()), "worker.mjs", "application/javascript+module")
