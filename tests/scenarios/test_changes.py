@@ -311,3 +311,20 @@ def test_the_namespace_becomes_trusted_and_untrusted(platform: Platform) -> None
     platform.apply()
     assert (found := platform.store.namespace("acme-production")) is not None
     assert not found.trusted
+
+
+def test_a_listing_that_lags_behind_deletes_nothing(platform: Platform) -> None:
+    """Fewer rows than the namespace counts: the listing is not the whole of it."""
+    platform.apply()
+    platform.faults.lag = 3600
+    platform.edit("customers/globex/customer.yaml", "scripts:\n", "scripts:\n  globex-new: {main: shop.mjs}\n")
+    platform.apply()
+    platform.edit("customers/initech/customer.yaml", "  initech-old: {main: status.mjs}\n", "")
+    plan = platform.plan()
+    assert [problem.code for problem in plan.refusals] == ["listing-incomplete"]
+    assert plan.refusals[0].why == "the listing shows 4 scripts and the namespace counts 5"
+    platform.apply()
+    assert "initech-old" in platform.scripts
+    platform.faults.lag = 0
+    platform.apply()
+    assert "initech-old" not in platform.scripts
