@@ -1,6 +1,6 @@
 """A Worker in the form that Cloudflare takes and gives back. Pure, both ways.
 
-Law: what is uploaded and read back has the spec it had before (tests/conformance).
+Law: what is uploaded and read back has the spec it had before (tests/unit/test_wire.py, tests/conformance).
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reconciler.model import Module, Worker, digest_tag, is_mark, owner_tag
+from reconciler.model import Module, SecretReference, Worker, digest_tag, is_mark, owner_tag
 
 # Values of these never come back, so an upload keeps those that are live; the bulk call sets and removes them.
 SECRET_KINDS = ("secret_text", "secret_key")
 
 # Settings that a reply carries and that say nothing of what we manage.
-_NOT_SETTINGS = frozenset({"bindings", "tags", "tag", "migrations", "exports", "exports_reconciliation", "usage_model"})
+_NOT_SETTINGS = frozenset(
+    {"assets", "bindings", "tags", "tag", "migrations", "exports", "exports_reconciliation", "usage_model"}
+)
 
 
 # What Cloudflare fills in beside what was sent (recorded replies of ordinary Workers; the namespace's are alike).
@@ -48,25 +50,33 @@ def marks(worker: Worker, owner: str) -> list[str]:
 
 
 def worker_of(settings: Mapping[str, Any], modules: Sequence[Module], like: Worker | None = None) -> Worker:
-    """A live Worker. `like` is the wanted one: it tells the main module, which no reply names, and the versions of
-    secrets, which only our own tags know of."""
-    bindings = [one for one in settings.get("bindings") or () if isinstance(one, Mapping) and "name" in one]
+    """A live Worker. `like` is the wanted one: it tells what no reply does, which is the main module, the static
+    assets, and the versions of secrets. A secret that is live and not wanted has version 0."""
+    bindings = [one for one in _list(settings.get("bindings")) if isinstance(one, Mapping) and "name" in one]
     secrets = {str(one["name"]) for one in bindings if one.get("type") in SECRET_KINDS}
-    wanted = like.secrets if like is not None else {}
+    wanted = {one["name"]: one for one in like.bindings} if like is not None else {}
     names = {module.name for module in modules}
     main = like.main if like is not None and like.main in names else modules[0].name if modules else ""
     return Worker(
         main=main,
         modules=tuple(sorted(modules, key=lambda module: module.name)),
-        settings=_settings(settings, like),
+        settings=_settings(settings, like.settings if like is not None else {}),
         bindings=tuple(
-            {key: value for key, value in one.items() if value is not None}
+            _binding(one, wanted.get(one["name"], {}))
             for one in sorted(bindings, key=lambda one: str(one["name"]))
             if one.get("type") not in SECRET_KINDS
         ),
-        tags=unmarked(settings.get("tags") or ()),
-        secrets={name: one for name, one in wanted.items() if name in secrets},
+        tags=unmarked(tag for tag in _list(settings.get("tags")) if isinstance(tag, str)),
+        secrets={name: like.secrets.get(name, _UNWANTED) for name in sorted(secrets)} if like is not None else {},
+        assets=like.assets if like is not None else None,
     )
+
+
+_UNWANTED = SecretReference("", version=0)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def unmarked(tags: Iterable[str]) -> tuple[str, ...]:
@@ -74,14 +84,21 @@ def unmarked(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(tag for tag in tags if not is_mark(tag)))
 
 
-def _settings(live: Mapping[str, Any], like: Worker | None) -> dict[str, Any]:
+def _settings(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What is managed: the wanted settings, and others that are live and say something."""
-    wanted = like.settings if like is not None else {}
-    return {
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    managed = {
         name: _without_filled_in(value, wanted.get(name), _FILLED_IN.get(name))
         for name, value in live.items()
         if name not in _NOT_SETTINGS and (name in wanted or _says_something(value, _FILLED_IN.get(name)))
     }
+    return {**managed, **_left_unsaid(live, wanted)}
+
+
+def _binding(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Only the fields around a value are looked at: inside it, false and empty are the customer's own."""
+    said = {name: value for name, value in live.items() if name in wanted or _says_something(value, None)}
+    return {**{name: value for name, value in said.items() if value is not None}, **_left_unsaid(live, wanted)}
 
 
 def _without_filled_in(value: Any, wanted: Any, filled_in: Any) -> Any:
@@ -90,10 +107,18 @@ def _without_filled_in(value: Any, wanted: Any, filled_in: Any) -> Any:
         return value
     inner = wanted if isinstance(wanted, Mapping) else {}
     defaults = filled_in if isinstance(filled_in, Mapping) else {}
-    return {
+    said = {
         key: _without_filled_in(one, inner.get(key), defaults.get(key))
         for key, one in value.items()
         if key in inner or _says_something(one, defaults.get(key))
+    }
+    return {**said, **_left_unsaid(value, inner)}
+
+
+def _left_unsaid(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, says nothing (false, empty, null), and stands in the reply as null or not at all."""
+    return {
+        name: value for name, value in wanted.items() if live.get(name) is None and not _says_something(value, None)
     }
 
 
