@@ -6,13 +6,30 @@ etags and times, no content and no secret. Every fact in it is checked against t
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 _SCHEMA = 5
+# Causes outside of the file: locked, no permission, no memory or space, a disk that fails. The low byte of the code.
+_AROUND_IT = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+_T = TypeVar("_T")
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS entry (
     scope TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
@@ -42,8 +59,9 @@ class Entry:
 class Ledger:
     """The entries of one account, namespace and platform. Safe with several processes."""
 
-    def __init__(self, path: Path, scope: str) -> None:
+    def __init__(self, path: Path, scope: str, *, patience: float = 10.0) -> None:
         self._path, self._scope = path, scope
+        self._patience = patience  # seconds to wait for another process that writes
         self.lost = ""  # why it had to start anew; "" when it did not
 
     def entries(self, kind: str) -> Mapping[str, Entry]:
@@ -52,7 +70,11 @@ class Ledger:
             " WHERE scope = ? AND kind = ?",
             (self._scope, kind),
         )
-        return {name: Entry(*rest) for name, *rest in rows if all(isinstance(one, str) for one in (name, *rest))}
+        return {
+            name: replace(Entry(*rest), tags=_tags(rest[-1]))
+            for name, *rest in rows
+            if all(isinstance(one, str) for one in (name, *rest))
+        }
 
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self._write(
@@ -88,45 +110,64 @@ class Ledger:
         self._write("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", [(self._scope, *one) for one in answers.items()])
 
     def _read(self, statement: str, values: tuple[str, ...]) -> list[tuple[str, ...]]:
-        try:
-            with closing(self._open()) as database:
-                return database.execute(statement, values).fetchall()
-        except (sqlite3.Error, OSError) as error:
-            self._start_anew(error)
-            return []
+        return self._on_database(lambda database: database.execute(statement, values).fetchall(), [])
 
     def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
         """A ledger that cannot be written costs the next run time and nothing else, so that is told and no more."""
-        if not rows:
-            return
-        try:
-            with closing(self._open()) as database, database:
-                database.executemany(statement, rows)
-        except (sqlite3.Error, OSError) as error:
-            self._start_anew(error)
+        if rows:
+            self._on_database(lambda database: _write_all(database, statement, rows), None)
+
+    def _on_database(self, step: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
+        """A damaged file is made anew and tried once more; one that is locked, read-only or full is let be."""
+        for _ in range(2):
+            try:
+                with closing(self._open()) as database:
+                    return step(database)
+            except (sqlite3.Error, OSError, UnicodeError) as error:
+                self.lost = f"{self._path.name}: {error}"
+                if not _is_damage(error):
+                    break
+                self._remove()
+        return nothing
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=10)
+        database = sqlite3.connect(self._path, timeout=self._patience)
         try:
+            database.text_factory = lambda content: content.decode("utf-8", "replace")
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _SCHEMA):
                 raise sqlite3.DatabaseError(f"it was written by another version ({version})")
             if version == 0:
                 database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(_TABLES)
-                database.execute(f"PRAGMA user_version = {_SCHEMA}")
+                database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
+            database.execute("PRAGMA synchronous = NORMAL")  # whole after a kill; the last writes may go with the power
         except BaseException:
             database.close()
             raise
         return database
 
-    def _start_anew(self, error: Exception) -> None:
-        self.lost = f"{self._path.name}: {error}"
-        if isinstance(error, sqlite3.OperationalError | OSError):
-            return  # locked, read-only or full: the file itself may be well
+    def _remove(self) -> None:
         for suffix in ("", "-wal", "-shm"):
-            try:
+            with suppress(OSError):  # it will be met again, and told, when it is opened
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            except OSError:
-                return
+
+
+def _write_all(database: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:
+    with database:
+        database.executemany(statement, rows)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file itself is at fault, and not what is around it."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return isinstance(error, sqlite3.Error) and code & 0xFF not in _AROUND_IT
+
+
+def _tags(text: str) -> str:
+    """The list as it was written, or "" when it is none: a ledger may hold anything by now."""
+    try:
+        tags = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return text if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else ""

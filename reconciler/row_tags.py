@@ -42,7 +42,8 @@ def complete(
         if row.name in names and entry is not None:
             tags[row.name] = _as_protected(tuple(json.loads(entry.tags)), row.name in kept)
     read = _read(api, namespace, [row.name for row in silent if row.name not in tags])
-    rows = [row if row.tags is not None else replace(row, tags=(tags | read)[row.name]) for row in listing.rows]
+    tags |= read
+    rows = [row if row.tags is not None else replace(row, tags=tags[row.name]) for row in listing.rows]
     because = listing.incomplete_because or ours.incomplete_because or protected.incomplete_because
     fresh = {
         row.name: Entry(digest_in(row.tags or ()), row.etag, row.modified_on, tags=json.dumps(sorted(row.tags or ())))
