@@ -225,8 +225,8 @@ def _whole(response: httpx.Response) -> httpx.Response:
         if size > LARGEST_REPLY:
             raise TooLarge(f"the reply has more than {LARGEST_REPLY // 2**20} MiB", request=response.request)
         pieces.append(piece)
-    unpacked = ("content-encoding", "content-length", "transfer-encoding")
-    headers = [(name, one) for name, one in response.headers.multi_items() if name.lower() not in unpacked]
+    unpacked = (b"content-encoding", b"content-length", b"transfer-encoding")
+    headers = [(name, one) for name, one in response.headers.raw if name.lower() not in unpacked]
     return httpx.Response(
         response.status_code,
         headers=headers,
