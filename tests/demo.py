@@ -166,7 +166,7 @@ def ask(url: str, host: str, path: str, *, status: int, note: str = "") -> str:
     print(f"  {mark}  {host}{path}{aside}\n       {faint(shown[:100] + ('…' if len(shown) > 100 else ''))}")
     if got != status:
         raise NotAsToldError(f"{host}{path} answered {got}, not {status}: {shown[:300]}")
-    return body
+    return str(body)
 
 
 def upload_by_hand(store: Store, name: str) -> None:
@@ -179,9 +179,9 @@ def upload_by_hand(store: Store, name: str) -> None:
     if live is None:
         raise NotAsToldError(f"{name} is not there")
     path = f"/client/v4/accounts/{'0' * 32}/workers/dispatch/namespaces/acme-production/scripts/{name}"
-    metadata = {"main_module": "main.mjs", "tags": list(live.tags), "compatibility_date": "2026-10-01"}
+    metadata = {"main_module": "main.mjs", "tags": list(live.tags or ()), "compatibility_date": "2026-10-01"}
     code = b"export default { fetch: () => new Response('changed by hand') };\n"
-    builder = EnvironBuilder(path, method="PUT", headers={"authorization": f"Bearer {LOCAL_TOKEN}"})
+    builder = EnvironBuilder(path, method="PUT", headers=[("authorization", f"Bearer {LOCAL_TOKEN}")])
     builder.form["metadata"] = json.dumps(metadata)
     builder.files.add_file("main.mjs", io.BytesIO(code), "main.mjs", "application/javascript+module")
     response = Client(create_app(store)).open(builder)

@@ -29,5 +29,6 @@ def validate(options: Options, form: str) -> int:
         terminal.data(render_problems.FORMATS[form](problems, terminal.style))
     if code == 0:
         count = sum(1 for _ in repository.scripts())
-        terminal.say(f"valid: {words.many(len(repository.customers), 'customer', 'customers')}, {words.many(count, 'script', 'scripts')}")
+        customers = words.many(len(repository.customers), "customer", "customers")
+        terminal.say(f"valid: {customers}, {words.many(count, 'script', 'scripts')}")
     return code
