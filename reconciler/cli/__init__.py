@@ -17,7 +17,6 @@ To add a command: one module here with a click command, and its line in COMMANDS
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import os
 import sys
@@ -49,11 +48,11 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return [name for name in COMMANDS if _exists(name)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in COMMANDS or not _exists(cmd_name):
+        if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         found = getattr(importlib.import_module(f"reconciler.cli.{module}"), attribute)
@@ -116,7 +115,3 @@ def _words() -> str:
     from importlib.metadata import version
 
     return f"reconciler {version('reconciler')}, `reconciler {' '.join(sys.argv[1:2])}`"
-
-
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(f"reconciler.cli.{COMMANDS[name][0]}") is not None

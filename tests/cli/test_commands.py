@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli import COMMANDS, main
 from reconciler.local.api import create_app
 from reconciler.local.server import Server
 from reconciler.local.store import Store
@@ -193,6 +194,29 @@ def test_a_damaged_ledger_costs_time_and_nothing_else(live: Path) -> None:
     (live / ".reconciler/ledger.sqlite3").write_bytes(b"this is no database" * 1000)
     assert run(live, "plan", "--local", "--exit-code").code == 0
     assert run(live, "apply", "--local", "--yes").code == 0
+
+
+# Commands
+
+
+def test_every_command_that_help_lists_is_there() -> None:
+    for name in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0, name
+
+
+def test_explain_tells_each_value_and_the_line_that_sets_it(folder: Path) -> None:
+    ran = run(folder, "explain", "globex/globex-reports")
+    assert ran.code == 0
+    assert "limits.cpu_ms" in ran.out
+    told = json.loads(run(folder, "explain", "globex/globex-reports", "--format", "json").out)["values"]
+    limit = next(one for one in told if one["path"] == ["limits", "cpu_ms"])
+    line = (folder / limit["where"]["file"]).read_text(encoding="utf-8").split("\n")[limit["where"]["line"] - 1]
+    assert line[limit["where"]["column"] - 1 :].startswith(str(limit["value"]))
+    ran = run(folder, "explain", "globx")
+    assert ran.code == 2
+    assert 'did you mean "globex"?' in ran.err
 
 
 # Scopes and git

@@ -1,0 +1,26 @@
+"""`reconciler explain`: what holds for a customer or a script, and the line that says so."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.options import Options, common
+
+FORMATS = ("text", "json")
+
+
+@click.command()
+@click.argument("target", metavar="CUSTOMER[/SCRIPT]")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@common
+def explain(options: Options, target: str, form: str) -> int:
+    """Show each resolved value of a customer or script, and the file, line and layer that set it. Needs no account."""
+    from reconciler import resolution
+    from reconciler.cli import connecting
+    from reconciler.render import resolution as render
+
+    terminal = options.terminal
+    root = connecting.repository_root(options.folder)
+    values = resolution.explain(root, target, options.environment)
+    terminal.data(render.as_json(values) if form == "json" else render.text(values, terminal.style))
+    return 0
