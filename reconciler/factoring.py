@@ -155,7 +155,8 @@ def _tiers(
 def _tiers_by_tag(
     limits: Mapping[str, Any], ids: Mapping[str, str], tags: Mapping[str, frozenset[str]]
 ) -> tuple[dict[str, Any], dict[str, str]] | None:
-    """A few tags of which each customer has exactly one, on all of its scripts; those that fit the limits best."""
+    """A few tags of which each customer has exactly one, on all of its scripts; those that fit the limits best,
+    and of equals the fewest."""
     customers = _by_customer(ids)
     common = {one: frozenset.intersection(*(tags[script] for script in scripts)) for one, scripts in customers.items()}
     carried: dict[str, frozenset[str]] = {}
@@ -166,19 +167,19 @@ def _tiers_by_tag(
             carried[tag] = members
     if len(carried) > MOST_TIERS:
         return None
-    best: tuple[int, dict[str, Any], dict[str, str]] | None = None
+    best: tuple[tuple[int, int], dict[str, Any], dict[str, str]] | None = None
     for cover in _covers(frozenset(customers), sorted(carried), carried):
         tiers, own = {}, 0
-        for tag in cover:
+        for tag in sorted(cover):
             values = [limits[script] for one in sorted(carried[tag]) for script in customers[one]]
             usual = _most_common(values)
             tiers[tag] = {"limits": usual} if usual else {}
             own += sum(_differ(usual, value) for value in values)
             if any(isinstance(value, Mapping) and _takes_away(_value(usual, value)) for value in values if usual):
                 own = len(limits)  # a part of limits takes no null
-        if best is None or own < best[0]:
-            best = own, tiers, {one: tag for tag in cover for one in carried[tag]}
-    return best[1:] if best is not None and best[0] * 2 < len(limits) else None
+        if best is None or (own, len(cover)) < best[0]:
+            best = (own, len(cover)), tiers, {one: tag for tag in cover for one in carried[tag]}
+    return best[1:] if best is not None and best[0][0] * 2 < len(limits) else None
 
 
 def _covers(left: frozenset[str], names: Sequence[str], carried: Mapping[str, frozenset[str]]) -> Iterator[list[str]]:

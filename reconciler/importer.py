@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from reconciler import factoring, files, scaffold
+from reconciler import factoring, files, scaffold, wire
 from reconciler.factoring import MISSING
 from reconciler.model import PROTECT_TAG, TAGS_PER_SCRIPT, Module, Worker, canonical
 from reconciler.scripts import MODULE_TYPES
@@ -27,7 +27,8 @@ CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 NAMED_MODULES = 4
 LONGEST_NAME, LONGEST_PATH = 200, 900  # bytes; file systems take 255 of a name
 
-Rule = Callable[[str, Sequence[str]], str]
+# Of a script's name and tags: what its customer is called, and the tag that told so ("" for none).
+Rule = Callable[[str, Sequence[str]], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,11 @@ class Found:
     script: str
     told: str  # as its tag or name tells it; the id is made of it
     worker: Worker
+    told_by: str = ""  # the tag that told it: it names a customer, and so no tier
     owner: str = ""  # the platform whose mark it carries
     has_assets: bool = False
     secrets: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)  # as the API gave them
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,20 @@ def customer_rule(tag: str = "", name: str = "") -> Rule:
     """
     by_tag, by_name = re.compile(tag) if tag else None, re.compile(name) if name else None
 
-    def rule(script: str, tags: Sequence[str]) -> str:
-        fits = [found for one in tags if by_tag and (found := by_tag.fullmatch(one))]
-        if not fits and by_name and (found := by_name.fullmatch(script)):
-            fits = [found]
-        return ((fits[0][1] if fits[0].re.groups else fits[0][0]) if fits else "") or script
+    def rule(script: str, tags: Sequence[str]) -> tuple[str, str]:
+        for tag in tags:
+            if by_tag and (found := by_tag.fullmatch(tag)) and _told(found):
+                return _told(found), tag
+        if by_name and (found := by_name.fullmatch(script)) and _told(found):
+            return _told(found), ""
+        return script, ""
 
     return rule
+
+
+def _told(found: re.Match[str]) -> str:
+    """The first group, which may have taken no part; the whole of a pattern without groups."""
+    return (found[1] if found.re.groups else found[0]) or ""
 
 
 def write(found: Sequence[Found], around: Around, refused: Mapping[str, tuple[str, ...]] | None = None) -> Written:
@@ -114,7 +124,7 @@ class _Draft:
 def _draft(found: Sequence[Found], ids: Mapping[str, str], around: Around, notes: dict[str, list[str]]) -> _Draft:
     ids = {one.script: ids[one.script] for one in found}
     said = {one.script: _said(one, notes[one.script]) for one in found}
-    tags = {one.script: frozenset(one.worker.tags) - {PROTECT_TAG} for one in found}
+    tags = {one.script: frozenset(one.worker.tags) - {PROTECT_TAG, one.told_by} for one in found}
     if around.new:
         return _Draft(found, ids, said, factoring.factored(said, ids, tags), _shared_modules(found))
     return _Draft(found, ids, said, factoring.chosen(said, ids, tags, around.tiers), around.modules)
@@ -149,9 +159,10 @@ def _gained(one: Found, modules: Mapping[str, bytes]) -> Iterator[str]:
             yield f"it does not carry the platform module {name}, and will after an apply"
 
 
-def differences(live: Worker, written: Worker) -> tuple[str, ...]:
+def differences(one: Found, written: Worker) -> tuple[str, ...]:
     """What an apply of the written files would change of a live script, beside the tags that it adds."""
-    before, after = (replace(one, tags=(), secrets={}).spec() for one in (live, written))
+    live = wire.worker_of(one.settings, one.worker.modules, written)
+    before, after = (replace(each, tags=()).spec() for each in (live, written))
     fields = {key for key in {*before, *after} if canonical(before.get(key)) != canonical(after.get(key))}
     lost = {"tags"} if set(live.tags) - set(written.tags) else set()
     return tuple(sorted(fields | lost))

@@ -15,7 +15,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _tried(
         return {name: tuple(dict.fromkeys(why)) for name, why in refused.items()}, {}
     for folder in tree.customers:
         for name in written.folders[folder.path]:
-            changed = importer.differences(by_name[name].worker, customer_file.read_worker(folder, terms, name))
+            changed = importer.differences(by_name[name], customer_file.read_worker(folder, terms, name))
             if changed:
                 differing[name] = changed
     return {}, dict(sorted(differing.items()))
@@ -260,14 +260,24 @@ def _found(row: Row, raw: Mapping[str, Any], rule: Rule, known: dict[bytes, byte
         Module(name, _ALIASES.get(kind, kind), known.setdefault(content, content)) for name, kind, content in contents
     )
     worker = wire.worker_of(settings, modules)
+    worker = replace(worker, bindings=tuple(_with_values(one, settings) for one in worker.bindings))
     bindings = [one for one in settings.get("bindings") or () if isinstance(one, Mapping)]
     secrets = [str(one["name"]) for one in bindings if one.get("type") in wire.SECRET_KINDS]
     assets = any(one.get("type") == "assets" for one in bindings) or raw["modules"] == []
+    told, told_by = rule(row.name, worker.tags)
     return Found(
         row.name,
-        rule(row.name, worker.tags),
+        told,
         worker,
+        told_by,
         owner_in(settings.get("tags") or ()),
         assets,
         tuple(sorted(secrets)),
+        settings,
     )
+
+
+def _with_values(binding: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A variable that is empty, false or null is still the customer's word; wire.py takes such for a default."""
+    live = next(one for one in settings["bindings"] if one.get("name") == binding["name"])
+    return {**binding, **{name: live[name] for name in ("text", "json") if name in live}}

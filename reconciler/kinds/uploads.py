@@ -147,10 +147,10 @@ def missing_secrets(
 def _marked_only(connection: Connection, namespace: str, change: Change, after: Resource, worker: Worker) -> bool:
     """Take over a script that is what we want already: its tags are set, and its code is not written again.
 
-    Only scripts in a namespace have a call for their tags alone. Static assets and the values of secrets cannot be
-    read back, so that a script with either is uploaded.
+    Only scripts in a namespace have a call for their tags alone. Static assets cannot be read back, so that a script
+    with some is uploaded. Neither can the values of secrets, but those that are live are kept in any case.
     """
-    if not namespace or change.before is None or worker.assets is not None or worker.secrets:
+    if not namespace or change.before is None or worker.assets is not None:
         return False
     there = read_worker(connection, namespace, change.before, worker)
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
