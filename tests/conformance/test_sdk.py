@@ -11,12 +11,13 @@ import pytest
 from cloudflare import Cloudflare
 
 from reconciler.local.store import Store
-from tests.conformance.conftest import ACCOUNT
+from tests.conformance.conftest import ACCOUNT, Running
 
 NAMESPACE = "production"
 MODULE_TYPE = "application/javascript+module"
 MAIN = b"import { tell } from './platform_module.mjs';\nexport default { fetch() { return new Response(tell()) } };\n"
 PLATFORM = b"export const tell = () => 'hello';\n"
+PLATFORM_2 = b"export const tell = () => 'hello again';\n"
 
 
 @pytest.fixture
@@ -58,6 +59,29 @@ def test_an_upload_is_stored_with_all_its_modules(sdk: Cloudflare, namespace: st
     assert stored is not None
     contents = {module.name: module.content for module in stored.modules}
     assert contents == {"main.mjs": MAIN, "platform_module.mjs": PLATFORM}
+
+
+def test_what_the_sdk_uploads_runs(sdk: Cloudflare, namespace: str, running: Running) -> None:
+    upload(sdk, "acme-shop", compatibility_date="2026-04-01")
+    code = b"export default { fetch: (request, env) => env.DISPATCHER.get('acme-shop').fetch(request) };"
+    dispatch: Any = {"type": "dispatch_namespace", "name": "DISPATCHER", "namespace": namespace}
+    sdk.workers.scripts.update(
+        "dispatcher",
+        account_id=ACCOUNT,
+        metadata={"main_module": "main.mjs", "compatibility_date": "2026-04-01", "bindings": [dispatch]},
+        files=[("main.mjs", code, MODULE_TYPE)],
+    )
+    sdk.workers.scripts.subdomain.create("dispatcher", account_id=ACCOUNT, enabled=True)
+    assert running.get("dispatcher.local.workers.dev").text == "hello"
+    upload_again = [("main.mjs", MAIN, MODULE_TYPE), ("platform_module.mjs", PLATFORM_2, MODULE_TYPE)]
+    sdk.workers_for_platforms.dispatch.namespaces.scripts.content.update(
+        "acme-shop",
+        account_id=ACCOUNT,
+        dispatch_namespace=namespace,
+        metadata={"main_module": "main.mjs"},
+        files=upload_again,
+    )
+    assert running.get("dispatcher.local.workers.dev").text == "hello again"
 
 
 def test_a_script_is_read_and_deleted(sdk: Cloudflare, namespace: str) -> None:
