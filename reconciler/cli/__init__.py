@@ -26,6 +26,8 @@ from typing import NoReturn
 
 import click
 
+from reconciler import DISTRIBUTION
+
 # name: (module, attribute, the line that --help shows)
 COMMANDS = {
     "init": ("init", "init", "Make a new platform repository, or add a customer or script to one."),
@@ -69,7 +71,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `reconciler plan --local`: it needs no account. Data goes to stdout, talk to stderr.",
 )
-@click.version_option(package_name="reconciler", message="%(prog)s %(version)s")
+@click.version_option(package_name=DISTRIBUTION, message="%(prog)s %(version)s")
 def reconciler() -> None:
     """GitOps for Cloudflare Workers for Platforms.
 
@@ -112,6 +114,6 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 
 def _words() -> str:
     """What was run and by which version; no variable's value is in it."""
-    from importlib.metadata import version
+    from reconciler.origin import version
 
-    return f"reconciler {version('reconciler')}, `reconciler {' '.join(sys.argv[1:2])}`"
+    return f"reconciler {version()}, `reconciler {' '.join(sys.argv[1:2])}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -81,13 +82,30 @@ def connected(options: Options, repository: Repository, **how: Any) -> Iterator[
             connection.api.close()
 
 
+def check_extra() -> None:
+    """The embedded platform's own dependencies, which plan and apply do without."""
+    missing = [name for name in ("werkzeug", "watchfiles") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LocalError(
+            [
+                Problem(
+                    f"the embedded platform needs {' and '.join(missing)}",
+                    why="the reconciler was installed without its extra `local`",
+                    fix=f"install it with the extra, or run `pip install {' '.join(missing)}`",
+                    code="local-extra",
+                )
+            ]
+        )
+
+
 def requests_per_window(options: Options) -> int:
     return 0 if options.local else max(1, transport.REQUESTS_PER_WINDOW * options.budget_share // 100)
 
 
 @contextmanager
 def _local(options: Options, repository: Repository) -> Iterator[Connection]:
-    from reconciler.local.api import LOCAL_TOKEN, create_app  # werkzeug is in the extra `local`
+    check_extra()
+    from reconciler.local.api import LOCAL_TOKEN, create_app
     from reconciler.local.store import Store
 
     store = Store(_home(options, repository) / LOCAL_FOLDER)

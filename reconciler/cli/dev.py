@@ -79,6 +79,8 @@ def dev(
     """
     began = time.time()
     from reconciler.cli import connecting
+
+    connecting.check_extra()
     from reconciler.dev.loop import Loop
     from reconciler.dev.platform import Settings
 

@@ -9,7 +9,7 @@ import click
 
 
 @click.command(options_metavar="[OPTIONS]")
-@click.argument("words", nargs=-1, metavar="[DIR | customer ID | script NAME]")
+@click.argument("words", nargs=-1, metavar="[DIR | customer ID | script NAME | workflows]")
 @click.option("--platform", "platform_name", metavar="ID", help="The platform's id; else the folder's name.")
 @click.option("--customer", metavar="ID", help="Whose script it is; else the only customer, or the folder you are in.")
 @click.option("-C", "folder", type=click.Path(path_type=Path), default=Path(), help="Look for the repository here.")
@@ -21,28 +21,41 @@ def init(words: tuple[str, ...], platform_name: str | None, customer: str | None
     reconciler init my-platform          the same in a new folder
     reconciler init customer globex      customers/globex/ with a first script
     reconciler init script shop --customer globex
+    reconciler init workflows            .github/, for a repository that has none
     """
     match words:
         case ("customer", identity):
             return _customer(folder, identity)
         case ("script", name):
             return _script(folder, name, customer)
+        case ("workflows",):
+            return _workflows(folder)
         case () | (_,):
             return _platform(folder / (words[0] if words else ""), platform_name)
-    raise click.UsageError(f"init takes a folder, `customer ID` or `script NAME`, not {' '.join(words)!r}")
+    raise click.UsageError(f"init takes a folder, `customer ID`, `script NAME` or `workflows`, not {' '.join(words)!r}")
 
 
 def _platform(folder: Path, name: str | None) -> int:
-    from importlib.metadata import version
-
-    from reconciler import scaffold
+    from reconciler import origin, scaffold
     from reconciler.github import templates
 
     chosen = name or _identity(folder.resolve().name)
     _refuse_bad_name(chosen, "platform", most=24)
-    workflows = templates.files(requirement=f"reconciler=={version('reconciler')}", owner=f"@{chosen}/platform")
+    workflows = templates.files(requirement=origin.requirement(), owner=f"@{chosen}/platform")
     _write(folder, {**scaffold.platform(chosen), **workflows})
     click.echo(f"\nNext:{f' cd {folder} &&' if folder != Path() else ''} reconciler plan --local", err=True)
+    return 0
+
+
+def _workflows(folder: Path) -> int:
+    from reconciler import config, origin
+    from reconciler.cli import connecting
+    from reconciler.github import templates
+
+    root = connecting.repository_root(folder)
+    owner = f"@{config.load(root, '', variables={}).platform.name}/platform"
+    _write(root, templates.files(requirement=origin.requirement(), owner=owner))
+    click.echo("\nNext: docs/github.md of the reconciler leads through tokens, environments and rules", err=True)
     return 0
 
 

@@ -19,8 +19,8 @@ _PLACE = ".github"
 
 
 def files(*, requirement: str, owner: str) -> Mapping[str, str]:
-    """Path to text. `requirement` is what pip installs ("reconciler==1.2.0"), `owner` who owns the platform ("@acme/
-    platform")."""
+    """Path to text. `requirement` is what pip installs ("wfp-reconciler @ git+https://…@<commit>"), `owner` who owns
+    the platform ("@acme/platform")."""
     return {
         f"{_PLACE}/CODEOWNERS": _read("CODEOWNERS").replace("{owner}", owner),
         f"{_PLACE}/requirements.txt": _read("requirements.txt").replace("{requirement}", requirement),

@@ -13,6 +13,7 @@ from pathlib import Path
 from reconciler.errors import LocalError, Problem
 
 VARIABLE = "RECONCILER_WORKERD"
+VERSION = "1.20261023.1"  # that of package.json, which the tests run
 _PACKAGES = {
     ("linux", "x86_64"): "workerd-linux-64",
     ("linux", "aarch64"): "workerd-linux-arm64",
@@ -65,12 +66,15 @@ def _missing(why: str) -> Problem:
     return Problem(
         "workerd, the runtime of the embedded platform, was not found",
         why=why,
-        fix=f"run `npm ci` (or `make setup`) in the repository, or set {VARIABLE} to the binary",
+        fix=f"run `npm install --no-save workerd@{VERSION}` in the repository, or set {VARIABLE} to the binary",
         code="local-workerd",
     )
 
 
 def _broken(binary: Path, why: str) -> Problem:
     return Problem(
-        f"{binary} does not run as workerd", why=why, fix="install it anew with `npm ci`", code="local-workerd"
+        f"{binary} does not run as workerd",
+        why=why,
+        fix=f"install it anew with `npm install --no-save workerd@{VERSION}`",
+        code="local-workerd",
     )

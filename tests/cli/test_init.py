@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,13 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path, words:
 )
 def test_a_script_is_added_without_touching_what_is_there(before: str, after: str) -> None:
     assert with_script(before, "s", "s.mjs") == after
+
+
+def test_a_repository_without_workflows_gets_them_and_never_a_bare_name_to_install(tmp_path: Path) -> None:
+    run(tmp_path, "init", "--platform", "shop")
+    shutil.rmtree(tmp_path / ".github")
+    assert run(tmp_path, "init", "workflows").return_value == 0
+    assert "* @shop/platform" in (tmp_path / ".github/CODEOWNERS").read_text(encoding="utf-8")
+    lines = (tmp_path / ".github/requirements.txt").read_text(encoding="utf-8").splitlines()
+    asked = [line for line in lines if not line.startswith("#")]
+    assert [line.split(" @ ")[0] for line in asked] == ["wfp-reconciler"], asked

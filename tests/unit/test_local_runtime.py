@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 
 from reconciler.errors import LocalError
 from reconciler.local.records import StoredModule, StoredScript, Syntax
-from reconciler.local.runtime_binary import find_workerd
+from reconciler.local.runtime_binary import VERSION, find_workerd
 from reconciler.local.runtime_config import Settings, config_text
 from reconciler.local.runtime_events import Log, Request, Transcript
 from reconciler.local.runtime_wire import wire
 
+ROOT = Path(__file__).parents[2]
 MARK = "#secret "
 
 
@@ -28,7 +30,12 @@ def test_a_named_binary_that_is_missing_is_told_with_its_path(tmp_path: Path) ->
         find_workerd(tmp_path, {"RECONCILER_WORKERD": "/nowhere/workerd"})
     problem = caught.value.problems[0]
     assert problem.why == "RECONCILER_WORKERD names /nowhere/workerd, which is no file"
-    assert "npm ci" in problem.fix
+    assert f"workerd@{VERSION}" in problem.fix
+
+
+def test_the_version_to_install_is_the_one_that_is_tested() -> None:
+    package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    assert package["devDependencies"]["workerd"] == VERSION
 
 
 def test_node_modules_above_the_repository_are_found() -> None:
