@@ -25,6 +25,7 @@ from reconciler.budget import WINDOW as WINDOW
 from reconciler.budget import Budget, Turn
 from reconciler.budget import SharedBudget as SharedBudget
 from reconciler.budget import Unlimited as Unlimited
+from reconciler.errors import LocalError, Problem
 
 RETRIES = 6  # waits of about 1, 2, 4, 8, 16 and 30 seconds: a minute of trouble is ridden out
 LONGEST_BACKOFF = 30.0
@@ -138,6 +139,22 @@ class Polite(httpx.BaseTransport):
         if self._waiting is not None:
             self._waiting(seconds, why)
         self._sleep(seconds)
+
+
+class ReadOnly(httpx.BaseTransport):
+    """Lets nothing through but GET: a run that only looks has no way to a write, whatever is asked of it."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "GET":
+            what = f"this run only reads, and {request.method} would write: nothing was sent"
+            raise LocalError([Problem(what, fix="report it, please: it is a mistake of ours", code="read-only")])
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 @dataclass(frozen=True, slots=True)

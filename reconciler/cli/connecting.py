@@ -6,9 +6,9 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler import cloudflare, config, git, transport
 from reconciler.cli.options import Options
@@ -25,6 +25,13 @@ LOCAL_ACCOUNT = "0" * 32
 LOCAL_FOLDER = Path(".reconciler/local")
 COMPILED = Path(".reconciler/compiled.sqlite3")
 LEDGER = Path(".reconciler/ledger.sqlite3")
+
+Waiting = Callable[[float, str], None]  # seconds, and why
+Through = Callable[[transport.Transport], transport.Transport]
+
+
+def _untouched(way: transport.Transport) -> transport.Transport:
+    return way
 
 
 def load(options: Options) -> Repository:
@@ -73,13 +80,21 @@ def variables(options: Options) -> Mapping[str, str]:
 
 
 @contextmanager
-def connected(options: Options, repository: Repository, **how: Any) -> Iterator[Connection]:
-    """A connection to the embedded platform (--local) or to Cloudflare."""
-    with _local(options, repository) if options.local else _remote(options, repository, **how) as connection:
+def connected(
+    options: Options, repository: Repository, *, waiting: Waiting | None = None, through: Through = _untouched
+) -> Iterator[Connection]:
+    """A connection to the embedded platform (--local) or to Cloudflare. `through` wraps the way there."""
+    opened = _local(options, repository, through) if options.local else _remote(options, repository, waiting, through)
+    with opened as connection:
         try:
             yield connection
         finally:
             connection.api.close()
+
+
+def looking(options: Options, repository: Repository, *, waiting: Waiting) -> AbstractContextManager[Connection]:
+    """A connection on which nothing but GET goes: for every command that only looks."""
+    return connected(options, repository, waiting=waiting, through=transport.ReadOnly)
 
 
 def check_extra() -> None:
@@ -103,7 +118,7 @@ def requests_per_window(options: Options) -> int:
 
 
 @contextmanager
-def _local(options: Options, repository: Repository) -> Iterator[Connection]:
+def _local(options: Options, repository: Repository, through: Through) -> Iterator[Connection]:
     check_extra()
     from reconciler.local.api import LOCAL_TOKEN, create_app
     from reconciler.local.store import Store
@@ -111,9 +126,9 @@ def _local(options: Options, repository: Repository) -> Iterator[Connection]:
     store = Store(_home(options, repository) / LOCAL_FOLDER)
     declare_zones(store, repository)
     app = create_app(store)
-    through = transport.Polite(transport.in_process(app), transport.Unlimited())
+    polite = transport.Polite(through(transport.in_process(app)), transport.Unlimited())
     account = repository.platform.account_id or LOCAL_ACCOUNT
-    api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, through)
+    api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, polite)
     ledger = Ledger(
         _home(options, repository) / LEDGER,
         f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
@@ -143,7 +158,7 @@ def declare_zones(store: Store, repository: Repository) -> None:
 
 @contextmanager
 def _remote(
-    options: Options, repository: Repository, *, waiting: Callable[[float, str], None] | None = None, **rest: Any
+    options: Options, repository: Repository, waiting: Waiting | None, through: Through
 ) -> Iterator[Connection]:
     found = variables(options)
     token = found.get("CLOUDFLARE_API_TOKEN", "")
@@ -155,8 +170,8 @@ def _remote(
         raise LocalError([_unset(name) for name in missing])
     base_url = found.get("CLOUDFLARE_API_BASE_URL") or found.get("CLOUDFLARE_BASE_URL") or cloudflare.DEFAULT_BASE_URL
     budget = transport.SharedBudget(_budget_file(found, account), size=requests_per_window(options))
-    through = transport.Polite(transport.over_network(), budget, waiting=waiting, **rest)
-    api = cloudflare.connect(base_url, Secret(token), account, through)
+    polite = transport.Polite(through(transport.over_network()), budget, waiting=waiting)
+    api = cloudflare.connect(base_url, Secret(token), account, polite)
     scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
     yield Connection(repository, api, Ledger(_home(options, repository) / LEDGER, scope), found)
 

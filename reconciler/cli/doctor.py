@@ -39,7 +39,7 @@ def doctor(options: Options) -> int:
     try:
         repository = connecting.load(options)
         told(looks.Check("repository", looks.Health.WELL, f"{len(repository.customers):,} customers, valid"))
-        with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+        with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
             now = datetime.datetime.now(datetime.UTC)
             states += [told(check) for check in looks.account(connection, now)]
             return 0 if all(states) else 1

@@ -33,7 +33,7 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
     terminal = options.terminal
     repository = connecting.load(options)
     asked = wishes.of(options, scope=frozenset(customers), adopt=(), allow_deletes=0, verify=verify)
-    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+    with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
         outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
         plan = run.explained(outlook, diff_limit)
     terminal.finish()

@@ -43,7 +43,7 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
     if not new and namespace not in ("", repository.platform.namespace):
         raise click.UsageError(f"platform.yaml here names the namespace {repository.platform.namespace}")
     root = repository.root
-    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+    with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
         found = importing.read(
             connection,
             root,

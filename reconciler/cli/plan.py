@@ -84,7 +84,7 @@ def plan(
             with connecting.loaded(options, base) as before:
                 shown = run.between(before, repository, asked)
         else:
-            with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+            with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
                 outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
                 shown = run.explained(outlook, diff_limit)
     terminal.finish()

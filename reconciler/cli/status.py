@@ -32,7 +32,7 @@ def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[
 
     terminal = options.terminal
     repository = connecting.load(options)
-    with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
+    with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
         seen = kinds.see(connection, progress=wishes.listing(terminal))
         desired, live = kinds.desired(repository), kinds.live(seen, connection)
     terminal.finish()

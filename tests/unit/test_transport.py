@@ -15,7 +15,8 @@ import pytest
 
 from reconciler import transport
 from reconciler.budget import SharedBudget, Unlimited
-from reconciler.transport import LARGEST_REPLY, REPEATABLE, RETRIES, OneHost, Polite, TooLarge, over_network
+from reconciler.errors import LocalError
+from reconciler.transport import LARGEST_REPLY, REPEATABLE, RETRIES, OneHost, Polite, ReadOnly, TooLarge, over_network
 
 NOW = 1_800_000_000.0
 Step = httpx.Response | Exception
@@ -362,3 +363,18 @@ def test_one_host_is_https_or_this_machine(address: str) -> None:
 )  # fmt: skip
 def test_which_hosts_are_this_machine(host: str, ours: bool) -> None:
     assert transport.is_this_machine(host) is ours
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE", "OPTIONS"])
+def test_a_line_for_reading_lets_nothing_through_but_get(world: World, method: str) -> None:
+    came: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        came.append(request.method)
+        return httpx.Response(200)
+
+    line = Polite(ReadOnly(httpx.MockTransport(answer)), Unlimited(), sleep=world.sleep)
+    line.handle_request(httpx.Request("GET", "https://api.example.com/"))
+    with pytest.raises(LocalError, match="only reads"):
+        line.handle_request(httpx.Request(method, "https://api.example.com/"))
+    assert came == ["GET"]
