@@ -203,7 +203,11 @@ class Api:
         return tuple(str(tag) for tag in found)
 
     def put_tags(self, namespace: str, name: str, tags: Sequence[str]) -> None:
-        self._http.call("PUT", *self._scripts(namespace), name, "tags", body=list(tags))
+        """All tags anew, and nothing else. Ordinary Workers have them among their settings without a version."""
+        if namespace:
+            self._http.call("PUT", *self._scripts(namespace), name, "tags", body=list(tags))
+        else:
+            self._http.call("PATCH", *self._scripts(""), name, "script-settings", body={"tags": list(tags)})
 
     def secret_names(self, namespace: str, name: str) -> frozenset[str] | None:
         try:

@@ -118,6 +118,9 @@ class Coverage:
     total: int
     oldest: str = ""  # when the one that was read back longest ago was; "" where one never was. ISO 8601 in UTC
     altered: int = 0  # found to be other than their digest says
+    unseen: int = 0  # never read back and found right, as far as our ledger knows
+    unread: int = 0  # tried in this run, and not to be read
+    days: int = 0  # since the oldest, a day that has begun counted whole; 0 where one is unseen
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,17 @@ class Outlook:
     wishes: Wishes = field(repr=False)
 
 
-def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[[int], None] | None = None) -> Outlook:
-    """Read what is live and compare it with what the repository wants. Writes nothing."""
+def look_and_plan(
+    connection: Connection,
+    wishes: Wishes,
+    *,
+    progress: Callable[[int], None] | None = None,
+    verifying: Callable[[int], None] | None = None,
+) -> Outlook:
+    """Read what is live and compare it with what the repository wants. Writes nothing.
+
+    `progress` is told how many rows the listing has shown, `verifying` how many Workers were read back.
+    """
     seen = kinds.see(connection, progress=progress)
     live = kinds.live(seen, connection)
     _refuse_unknown(wishes.scope, connection.repository, live)
@@ -70,7 +79,8 @@ def look_and_plan(connection: Connection, wishes: Wishes, *, progress: Callable[
     _refuse_unknown_names(wishes.adopt, wanted)
     coverage = None
     if wishes.verify != 0:
-        live, coverage = verify(connection, wanted, live, wishes.verify, datetime.datetime.now(datetime.UTC))
+        now = datetime.datetime.now(datetime.UTC)
+        live, coverage = verify(connection, wanted, live, wishes.verify, now, progress=verifying)
     plan = switching.proven(make_plan(wanted, live, policy_of(repository, wishes)), repository, seen, crossing)
     priced = _priced(replace(plan, coverage=coverage), repository, live, wishes)
     return Outlook(connection, wanted, live, seen, priced, wishes)

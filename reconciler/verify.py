@@ -8,15 +8,17 @@ and tells how old the oldest check is.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from reconciler import kinds
 from reconciler.errors import ReconcilerError
+from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
 from reconciler.ledger import Entry
-from reconciler.model import Key, Resource, State
+from reconciler.model import Key, Resource, SecretReference, State
 from reconciler.plan import Coverage
 
 READERS = 8
@@ -34,7 +36,7 @@ def verify(
     """Check `amount` (None: all) of the Workers that look unchanged; returns the live state with what was found."""
     candidates = [key for key, one in live.resources.items() if _looks_unchanged(desired.resources.get(key), one)]
     candidates = [key for key in candidates if kinds.is_worker(key)]
-    checked_at = {key: _checked_at(connection, key) for key in candidates}
+    checked_at = {key: _checked_at(connection, key, now) for key in candidates}
     chosen = sorted(candidates, key=lambda key: (checked_at[key], key))[:amount]
     stamp = now.isoformat(timespec="seconds")
     found: dict[Key, Resource] = {}
@@ -44,28 +46,44 @@ def verify(
             found[key] = after
             if progress is not None:
                 progress(done)
-    fresh = [key for key in chosen if not found[key].altered]
-    for kind in {key.kind for key in fresh}:
-        known = connection.remembered(kind)
-        entries = {key.name: _entry(found[key], known.get(key.name), stamp) for key in fresh if key.kind == kind}
-        connection.ledger.remember(kind, entries)
+    fresh = [key for key in chosen if found[key].verified and not found[key].altered]
+    _remember(connection, [found[key] for key in fresh], stamp)
     checked_at |= dict.fromkeys(fresh, stamp)
-    ages = [checked_at[key] for key in candidates if key not in found or key in fresh]
-    coverage = Coverage(len(chosen), len(candidates), min(ages, default=""), sum(one.altered for one in found.values()))
+    altered = frozenset(key for key, one in found.items() if one.altered)
+    ages = [checked_at[key] for key in candidates if key not in altered]
+    oldest = min(ages, default="")
+    coverage = Coverage(
+        checked=len(chosen),
+        total=len(candidates),
+        oldest=oldest,
+        altered=len(altered),
+        unseen=ages.count(""),
+        unread=len(chosen) - len(fresh) - len(altered),
+        days=_days(oldest, now),
+    )
     return replace(live, resources={**live.resources, **found}), coverage
+
+
+def _days(oldest: str, now: datetime.datetime) -> int:
+    return math.ceil((now - datetime.datetime.fromisoformat(oldest)) / datetime.timedelta(days=1)) if oldest else 0
 
 
 def _looks_unchanged(want: Resource | None, have: Resource) -> bool:
     return want is not None and want.owner == have.owner and want.digest == have.digest and not have.altered
 
 
-def _checked_at(connection: Connection, key: Key) -> str:
+def _checked_at(connection: Connection, key: Key, now: datetime.datetime) -> str:
+    """When it was read back last; "" for never, and for a time that cannot be: a ledger may hold anything."""
     entry = connection.remembered(key.kind).get(key.name)
-    return entry.verified_at if entry is not None else ""
+    try:
+        at = datetime.datetime.fromisoformat(entry.verified_at if entry is not None else "")
+        return at.isoformat(timespec="seconds") if at <= now else ""
+    except (ValueError, TypeError):
+        return ""
 
 
 def _check(connection: Connection, want: Resource, have: Resource) -> Resource:
-    """The live resource, marked altered when what it holds is not what its digest says."""
+    """The live resource: altered when it holds other than its digest says, not verified when it cannot be read."""
     kind = kinds.kind_of(have.key)
     wanted = kind.wanted(connection.repository, want)
     try:
@@ -77,8 +95,25 @@ def _check(connection: Connection, want: Resource, have: Resource) -> Resource:
     return replace(have, verified=True)
 
 
-def _entry(resource: Resource, known: Entry | None, stamp: str) -> Entry:
-    entry = known or Entry(resource.digest, resource.etag, resource.modified_on, customer=resource.customer)
+def _remember(connection: Connection, fresh: Sequence[Resource], stamp: str) -> None:
+    secrets = {key: declared for key, declared, _ in kinds.secrets(connection.repository)}
+    for kind in sorted({one.key.kind for one in fresh}):
+        known = connection.remembered(kind)
+        entries = {
+            one.key.name: _entry(one, known.get(one.key.name), secrets.get(one.key, {}), stamp)
+            for one in fresh
+            if one.key.kind == kind
+        }
+        connection.ledger.remember(kind, entries)
+
+
+def _entry(resource: Resource, known: Entry | None, secrets: Mapping[str, SecretReference], stamp: str) -> Entry:
+    """Where we knew nothing, the versions of the secrets are those of the digest, which holds them."""
+    unknown = Entry("", "", "", customer=resource.customer, secrets=uploads.versions(secrets))
     return replace(
-        entry, digest=resource.digest, etag=resource.etag, modified_on=resource.modified_on, verified_at=stamp
+        known or unknown,
+        digest=resource.digest,
+        etag=resource.etag,
+        modified_on=resource.modified_on,
+        verified_at=stamp,
     )

@@ -67,7 +67,9 @@ def apply(
         asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             run.check_secrets(connection, asked)
-            outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+            outlook = run.look_and_plan(
+                connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
+            )
             terminal.finish()
             changes, left_out = _reviewed(outlook, expect, plan_file, terminal)
             refused = _ask(outlook, changes, terminal, yes=yes)

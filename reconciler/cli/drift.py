@@ -34,7 +34,9 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
     repository = connecting.load(options)
     asked = wishes.of(options, scope=frozenset(customers), adopt=(), allow_deletes=0, verify=verify)
     with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
-        outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+        outlook = run.look_and_plan(
+            connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
+        )
         plan = run.explained(outlook, diff_limit)
     terminal.finish()
     found = drifting.findings(plan, repository.platform.expected_drift, asked.today)

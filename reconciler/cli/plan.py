@@ -85,7 +85,9 @@ def plan(
                 shown = run.between(before, repository, asked)
         else:
             with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
-                outlook = run.look_and_plan(connection, asked, progress=wishes.listing(terminal))
+                outlook = run.look_and_plan(
+                    connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
+                )
                 shown = run.explained(outlook, diff_limit)
     terminal.finish()
     terminal.data(render.FORMATS[form](shown, terminal.style))

@@ -100,6 +100,11 @@ def listing(terminal: Terminal) -> Callable[[int], None]:
     return lambda rows: terminal.progress(f"reading the namespace: {rows:,} scripts")
 
 
+def verifying(terminal: Terminal) -> Callable[[int], None]:
+    """And one for reading back."""
+    return lambda done: terminal.progress(f"reading back: {done:,} done")
+
+
 def _folders_above(file: str) -> list[str]:
     """a/b/c.mjs: a/b/, a/ (the nearest first)."""
     parts = file.split("/")[:-1]

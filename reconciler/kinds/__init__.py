@@ -138,10 +138,10 @@ def live(seen: Seen, connection: Connection) -> State:
 
 
 def requests(repository: Repository, change: Change) -> int:
-    """How many calls a change takes: one, and two more where secrets go with an upload and are read back; taking over
-    reads settings and content, sets the tags, and reads the row back."""
+    """How many calls a change takes: one, and three more where secrets go with an upload, which sends them, sets the
+    digest tag and reads the row back; taking over reads settings and content, sets the tags, and reads the row back."""
     if change.action is Action.DELETE or change.key.kind != user_worker.NAME:
         return 1
     if change.cause is Cause.ADOPTED:
         return 4
-    return 3 if repository.script(change.key.name).secrets else 1
+    return 4 if repository.script(change.key.name).secrets else 1

@@ -1,6 +1,8 @@
 """What all kinds that are Workers share: a listed row as a resource, and an upload that is checked.
 
-Law: an upload counts only when the reply shows what was meant; a tag that was dropped in silence fails the change.
+Laws: an upload counts only when the reply shows what was meant; a tag that was dropped in silence fails the change.
+The digest tag is written with the last call of several, so that a run that ends between two of them leaves a Worker
+that the next plan takes for unfinished.
 """
 
 from __future__ import annotations
@@ -92,14 +94,16 @@ def put_worker(
     name, api = after.key.name, connection.api
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
     marks = wire.marks(worker, connection.owner)
-    metadata = {**wire.metadata(sent or worker, connection.owner), "tags": marks}
+    first = [tag for tag in marks if not digest_in([tag])] if secrets else marks
+    metadata = {**wire.metadata(sent or worker, connection.owner), "tags": first}
     if worker.assets is not None:
         metadata["assets"] = assets.send(connection, namespace, after, worker.assets)
     row = api.upload(namespace, name, metadata, worker.modules)
     if row.tags is not None:
-        _refuse_dropped(after, marks, row.tags)
+        _refuse_dropped(after, first, row.tags)
     if secrets:
         api.put_secrets(namespace, name, secrets)
+        api.put_tags(namespace, name, marks)
         row = _read_again(connection, namespace, name)
     _remember(connection, after, worker, row)
 
@@ -170,7 +174,7 @@ def _remember(connection: Connection, after: Resource, worker: Worker, row: Row)
         worker.digest,
         row.etag,
         row.modified_on,
-        secrets=_versions(worker.secrets),
+        secrets=versions(worker.secrets),
         customer=after.customer,
         tags=json.dumps(sorted(wire.marks(worker, connection.owner))),
     )
@@ -235,7 +239,8 @@ def _versions_in(entry: Entry | None) -> Mapping[str, str]:
     return dict(one.rpartition("=")[::2] for one in entry.secrets.split()) if entry is not None else {}
 
 
-def _versions(secrets: Mapping[str, SecretReference]) -> str:
+def versions(secrets: Mapping[str, SecretReference]) -> str:
+    """As a ledger's entry holds them."""
     return " ".join(f"{name}={one.version}" for name, one in sorted(secrets.items()))
 
 

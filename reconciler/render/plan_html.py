@@ -310,6 +310,8 @@ def _notes(plan: Plan) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if plan.unverified:
         told = words.many(plan.unverified, "script is", "scripts are")
         yield "not verified", f"{told} trusted by tag alone; --verify reads them back", ()
+    if plan.coverage:
+        yield "verified", words.coverage(plan.coverage), ()
     if plan.unmanaged:
         told = f"{words.number(len(plan.unmanaged))} not ours, left alone"
         yield "unmanaged", told, tuple(key.name for key in plan.unmanaged)

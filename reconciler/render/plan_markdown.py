@@ -317,6 +317,8 @@ def _notes(plan: Plan) -> Iterator[str]:
     if plan.unverified:
         told = words.many(plan.unverified, "script is", "scripts are")
         lines.append(f"- not verified: {told} trusted by tag alone; `--verify` reads them back")
+    if plan.coverage:
+        lines.append(f"- verified: {words.coverage(plan.coverage)}")
     if plan.unmanaged:
         lines.append(f"- unmanaged: {words.number(len(plan.unmanaged))} not ours, left alone: {_keys(plan.unmanaged)}")
     if plan.orphans:

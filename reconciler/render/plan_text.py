@@ -252,6 +252,8 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
     if plan.unverified:
         told = words.many(plan.unverified, "script is", "scripts are")
         yield f"{_label('unverified', style)}{told} trusted by tag alone; --verify reads them back"
+    if plan.coverage:
+        yield f"{_label('verified', style)}{words.coverage(plan.coverage)}"
     if plan.scope:
         yield f"{_label('scope', style)}only {shown(words.some(plan.scope))}; nothing else is touched"
     if plan.changes:

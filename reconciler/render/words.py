@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reconciler.model import Key
-from reconciler.plan import ABSENT, Action, Cause, Change, CodeChange, Cost, FieldChange, Plan
+from reconciler.plan import ABSENT, Action, Cause, Change, CodeChange, Cost, Coverage, FieldChange, Plan
 
 # Kinds as people call them, one and many; a kind that is not here is called by its own name.
 KINDS = {
@@ -74,6 +74,20 @@ def bill(cost: Cost) -> str:
     """`4,830 → 4,832 scripts · $101.60 → $101.64 a month`."""
     scripts = _moves(number(cost.scripts_before), number(cost.scripts_after))
     return f"{scripts} scripts · {_moves(money(cost.cents_before), money(cost.cents_after))} a month"
+
+
+def coverage(one: Coverage) -> str:
+    """`read back 500 of 4,830 · all content seen within 9 days`."""
+    parts = [f"read back {number(one.checked)} of {number(one.total)}"]
+    if one.altered:
+        parts.append(f"{number(one.altered)} {'is' if one.altered == 1 else 'are'} not what the digest says")
+    if one.unread:
+        parts.append(f"{number(one.unread)} could not be read")
+    if one.unseen:
+        parts.append(f"{number(one.unseen)} not seen yet")
+    elif one.days:
+        parts.append(f"all content seen within {'a day' if one.days == 1 else f'{number(one.days)} days'}")
+    return " · ".join(parts)
 
 
 def title(key: Key) -> str:

@@ -87,7 +87,7 @@ class Killed(BaseException):
 class Strike:
     """What befalls one call, and whether it befalls those that follow."""
 
-    at: int  # counting calls of this run from 1
+    at: int | str  # counting calls of this run from 1; or what the path of each that it befalls ends with
     how: Callable[[Callable[[], httpx.Response]], httpx.Response]
     times: int = 1
 
@@ -123,7 +123,9 @@ class Line(httpx.BaseTransport):
             return response
 
         number, strike = len(self.calls), self._strike
-        if strike is not None and strike.at <= number < strike.at + strike.times:
+        if strike is not None and isinstance(strike.at, str) and request.url.path.endswith(strike.at):
+            return strike.how(answer)
+        if strike is not None and isinstance(strike.at, int) and strike.at <= number < strike.at + strike.times:
             return strike.how(answer)
         return answer()
 

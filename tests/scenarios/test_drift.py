@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from itertools import product
 from typing import Literal
 
 import pytest
 
+from reconciler.local.faults import Fault, Kind
 from reconciler.local.switches import Switches
 from reconciler.model import digest_tag
+from reconciler.render import words
 from tests.scenarios.platform import ACCOUNT, MODULE, Platform
 
 BY_HAND = MODULE.replace("hello", "by hand")
@@ -138,11 +142,35 @@ def test_verification_takes_the_least_recently_verified_first_and_tells_its_cove
     platform.apply()
     first = platform.plan(verify=2).coverage
     assert first is not None
-    assert (first.checked, first.total, first.oldest) == (2, 6, "")
+    assert (first.checked, first.total, first.oldest, first.unseen) == (2, 6, "", 4)
+    assert words.coverage(first) == "read back 2 of 6 · 4 not seen yet"
     platform.plan(verify=2)
     last = platform.plan(verify=2).coverage
     assert last is not None
     assert last.oldest != ""
+    assert words.coverage(last) == "read back 2 of 6 · all content seen within a day"
+
+
+@pytest.mark.parametrize("stamp", ["2999-01-01T00:00:00+00:00", "yesterday", "2026-11-24"])
+def test_a_time_that_cannot_be_counts_as_never(platform: Platform, stamp: str) -> None:
+    """A clock that was wrong, or a ledger that someone wrote into, keeps no script from being read back."""
+    platform.apply()
+    platform.plan(verify=None)
+    with contextlib.closing(sqlite3.connect(platform.ledger)) as database, database:
+        database.execute("UPDATE entry SET verified_at = ? WHERE name = 'globex-shop'", [stamp])
+    platform.plan(verify=1)
+    assert [call for call in platform.calls if call.endswith("globex-shop/settings")] != []
+
+
+def test_what_cannot_be_read_back_is_told_and_comes_first_again(platform: Platform) -> None:
+    platform.apply()
+    platform.faults.add(Fault(Kind.UNSUCCESSFUL, "GET", "*/globex-shop/settings"))
+    found = platform.plan(verify=None).coverage
+    assert found is not None
+    assert words.coverage(found) == "read back 6 of 6 · 1 could not be read · 1 not seen yet"
+    platform.faults.clear()
+    platform.plan(verify=1)
+    assert [call for call in platform.calls if call.endswith("globex-shop/settings")] != []
 
 
 def test_of_the_edge_each_kind_of_change_has_its_name(platform: Platform) -> None:

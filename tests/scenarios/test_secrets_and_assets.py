@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.ledger import Ledger
 from reconciler.local.switches import Switches
-from tests.scenarios.platform import ACCOUNT, MODULE, Platform
+from tests.scenarios.platform import ACCOUNT, MODULE, Killed, Platform, Strike
 
 SECRET = "globex-shop: {secrets: {API_KEY: {env: GLOBEX_KEY}, TOKEN: {env: GLOBEX_TOKEN}}, "
 
@@ -73,6 +74,28 @@ def test_without_the_ledger_all_values_are_sent_anew(shop: Platform) -> None:
     shop.edit("customers/globex/shop.mjs", "hello", "hello again")
     shop.apply()
     assert values(shop)["API_KEY"] == "second-key"
+
+
+@pytest.mark.parametrize("call", ["/secrets-bulk", "/tags"])
+@pytest.mark.parametrize("kept", [True, False], ids=["with the ledger", "without"])
+def test_a_run_that_ends_between_upload_and_secrets_is_made_up_for(shop: Platform, call: str, kept: bool) -> None:
+    """The digest tag comes last: without it the upload alone would pass for the whole."""
+    for version in ("", ", version: 2"):
+        shop.edit("customers/globex/customer.yaml", "{env: GLOBEX_KEY", f"{{env: GLOBEX_KEY{version}")
+        shop.variables["GLOBEX_KEY"] = f"key{version}"
+        shop.striking = Strike(call, killed)
+        with pytest.raises(Killed):
+            shop.attempt()
+        shop.striking = None
+        if not kept:
+            shop.forget()
+        shop.apply()
+        assert values(shop)["API_KEY"] == f"key{version}"
+        assert not shop.plan(verify=None)
+
+
+def killed(answer: object) -> httpx.Response:
+    raise Killed
 
 
 def test_a_missing_variable_is_found_before_the_first_call(shop: Platform) -> None:
