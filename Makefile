@@ -15,7 +15,7 @@ demo: setup
 	@$(BIN)/python -m tests.demo
 
 test: setup tests/conformance/wrangler/node_modules/installed
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 deep: setup
 	@$(BIN)/python -m pytest -q -m deep
