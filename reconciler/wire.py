@@ -5,9 +5,10 @@ Law: what is uploaded and read back has the spec it had before (tests/unit/test_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from reconciler.bindings import Inherit
 from reconciler.model import Module, SecretReference, Worker, digest_tag, is_mark, owner_tag
 
 # Values of these never come back, so an upload keeps those that are live; the bulk call sets and removes them.
@@ -18,6 +19,13 @@ _NOT_SETTINGS = frozenset(
     {"assets", "bindings", "tags", "tag", "migrations", "exports", "exports_reconciliation", "usage_model"}
 )
 
+
+# Fields that Cloudflare adds to a binding: an id that follows from a name, or the only value that there is.
+_FILLED_IN_BINDINGS: Mapping[str, Callable[[Mapping[str, Any]], Iterable[str]]] = {
+    "d1": lambda live: ["id"] if live.get("id") == live.get("database_id") else [],
+    "durable_object_namespace": lambda live: ["namespace_id"] if live.get("class_name") else [],
+    "service": lambda live: ["environment"] if live.get("environment") == "production" else [],
+}
 
 # What Cloudflare fills in beside what was sent (recorded replies of ordinary Workers; the namespace's are alike).
 _FILLED_IN: Mapping[str, Any] = {
@@ -53,8 +61,9 @@ def worker_of(settings: Mapping[str, Any], modules: Sequence[Module], like: Work
     """A live Worker. `like` is the wanted one: it tells what no reply does, which is the main module, the static
     assets, and the versions of secrets. A secret that is live and not wanted has version 0."""
     bindings = [one for one in _list(settings.get("bindings")) if isinstance(one, Mapping) and "name" in one]
-    secrets = {str(one["name"]) for one in bindings if one.get("type") in SECRET_KINDS}
     wanted = {one["name"]: one for one in like.bindings} if like is not None else {}
+    inherited = inherited_names(like) if like is not None else frozenset()
+    secrets = {str(one["name"]) for one in bindings if one.get("type") in SECRET_KINDS} - inherited
     names = {module.name for module in modules}
     main = like.main if like is not None and like.main in names else modules[0].name if modules else ""
     return Worker(
@@ -64,7 +73,7 @@ def worker_of(settings: Mapping[str, Any], modules: Sequence[Module], like: Work
         bindings=tuple(
             _binding(one, wanted.get(one["name"], {}))
             for one in sorted(bindings, key=lambda one: str(one["name"]))
-            if one.get("type") not in SECRET_KINDS
+            if one["name"] in inherited or one.get("type") not in SECRET_KINDS
         ),
         tags=unmarked(tag for tag in _list(settings.get("tags")) if isinstance(tag, str)),
         secrets={name: like.secrets.get(name, _UNWANTED) for name in sorted(secrets)} if like is not None else {},
@@ -73,6 +82,11 @@ def worker_of(settings: Mapping[str, Any], modules: Sequence[Module], like: Work
 
 
 _UNWANTED = SecretReference("", version=0)
+
+
+def inherited_names(worker: Worker) -> frozenset[str]:
+    """The bindings that are kept as they are live, secrets perhaps among them."""
+    return frozenset(str(one["name"]) for one in worker.bindings if one.get("type") == Inherit.kind)
 
 
 def _list(value: Any) -> Sequence[Any]:
@@ -96,9 +110,24 @@ def _settings(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
 
 
 def _binding(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Only the fields around a value are looked at: inside it, false and empty are the customer's own."""
-    said = {name: value for name, value in live.items() if name in wanted or _says_something(value, None)}
+    """Only the fields around a value are looked at: inside it, false and empty are the customer's own.
+
+    What `inherit` asks for is there as soon as something of that name is, whatever it turned out to be.
+    """
+    if wanted.get("type") == Inherit.kind:
+        return wanted
+    filled_in = frozenset(_FILLED_IN_BINDINGS.get(str(live.get("type")), _nothing)(live)) - wanted.keys()
+    said = {
+        name: value
+        for name, value in live.items()
+        if name in wanted or (name not in filled_in and _says_something(value, None))
+    }
     return {**{name: value for name, value in said.items() if value is not None}, **_left_unsaid(live, wanted)}
+
+
+def _nothing(live: Mapping[str, Any]) -> Iterable[str]:
+    del live
+    return ()
 
 
 def _without_filled_in(value: Any, wanted: Any, filled_in: Any) -> Any:

@@ -195,18 +195,19 @@ def _secrets_to_send(
     """
     if not worker.secrets:
         return {}
+    kept = worker.secrets.keys() | wire.inherited_names(worker)
     if change.cause is Cause.ADOPTED:
         live = connection.api.secret_names(namespace, after.key.name) or frozenset()
         lacking = {name: one for name, one in worker.secrets.items() if name not in live}
         values = secret_values(lacking, connection.variables, after.where)
-        return {**values, **dict.fromkeys(sorted(live - worker.secrets.keys()))}
+        return {**values, **dict.fromkeys(sorted(live - kept))}
     due = due_secrets(connection, change, worker.secrets)
     sent: dict[str, Secret | None] = dict(secret_values(due, connection.variables, after.where))
     if change.before is None:
         return sent
     known = _known_secrets(connection, change)
     there = known.keys() if known is not None else connection.api.secret_names(namespace, after.key.name) or frozenset()
-    return {**sent, **dict.fromkeys(sorted(there - worker.secrets.keys()))}
+    return {**sent, **dict.fromkeys(sorted(there - kept))}
 
 
 def due_secrets(

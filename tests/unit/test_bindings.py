@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import jsonschema
 import pytest
 
 from reconciler import bindings
 from reconciler.bindings import KINDS
+from tests.binding_examples import full, smallest
 
 # The kinds that the upload call of a namespace script takes (38).
 API_KINDS = """
@@ -20,22 +20,6 @@ API_KINDS = """
 """.split()  # noqa: SIM905 - one word a kind reads better than forty quotes
 
 
-def example(schema: dict[str, Any]) -> Any:
-    """The smallest value that a schema takes, with every required field."""
-    if "const" in schema or "enum" in schema:
-        return schema.get("const", schema.get("enum", [None])[0])
-    if schema.get("type") == "object" or "properties" in schema:
-        return {name: example(schema["properties"][name]) for name in schema.get("required", ())}
-    if schema.get("type") == "array":
-        return [example(schema["items"])]
-    return {"integer": schema.get("minimum", 1), "string": "x"}.get(schema.get("type", ""), {"any": [1]})
-
-
-def full(schema: dict[str, Any]) -> Any:
-    """A value with every field."""
-    return {name: example(one) for name, one in schema["properties"].items()}
-
-
 def test_every_kind_of_the_api_has_a_class() -> None:
     assert sorted(KINDS) == sorted(API_KINDS)
 
@@ -43,7 +27,7 @@ def test_every_kind_of_the_api_has_a_class() -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_what_the_schema_takes_goes_onto_the_wire_whole(kind: str) -> None:
     schema = KINDS[kind].schema()
-    for config in (example({"type": "object", "required": ["type"], **schema}), full(schema)):
+    for config in (smallest({"type": "object", "required": ["type"], **schema}), full(schema)):
         jsonschema.validate(config, schema)
         wire = bindings.read("NAME", config).wire()
         assert wire == {"name": "NAME", **config}

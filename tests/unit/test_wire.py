@@ -121,6 +121,25 @@ WORKER = Worker(
 
 
 @pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ({"type": "d1", "database_id": "7"}, {"type": "d1", "database_id": "7", "id": "7"}),
+        ({"type": "service", "service": "s"}, {"type": "service", "service": "s", "environment": "production"}),
+        (
+            {"type": "durable_object_namespace", "class_name": "Room"},
+            {"type": "durable_object_namespace", "class_name": "Room", "namespace_id": "7"},
+        ),
+    ],
+)
+def test_what_is_added_to_a_binding_is_no_difference(sent: dict[str, Any], shown: dict[str, Any]) -> None:
+    """Neither to the one who sent it, nor to an import that finds it."""
+    worker = Worker("", (), bindings=({"name": "B", **sent},))
+    reply = {"bindings": [{"name": "B", **shown}]}
+    assert worker_of(reply, (), worker).spec()["bindings"] == worker.spec()["bindings"]
+    assert worker_of(reply, ()).spec()["bindings"] == worker.spec()["bindings"]
+
+
+@pytest.mark.parametrize(
     "change",
     [
         lambda reply: reply["limits"].update(cpu_ms=80),
