@@ -6,29 +6,22 @@ under the folder's git tree and the digest of the terms. Nothing here knows of o
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler import layers, schema, scripts, settings, validation
+from reconciler import layers, schema, scripts, settings, static_files, validation
 from reconciler.errors import ConfigError, Problem, Severity, Where
-from reconciler.files import CUSTOMER_FILE, Folder, path_problem
-from reconciler.model import Assets, SecretReference, Worker
+from reconciler.files import CUSTOMER_FILE, Folder
+from reconciler.model import SecretReference, Worker
 from reconciler.names import did_you_mean, listed
 from reconciler.repository import Customer, Layer, Script, Terms
 from reconciler.routing import Hostname
 from reconciler.source import Source, parse
 
-MAX_ASSET_BYTES = 25 * 1024 * 1024
-MAX_ASSETS = 100_000
-
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
-_ASSET_CONFIG = ("html_handling", "not_found_handling", "run_worker_first")
-_ASSET_FILES = ("_headers", "_redirects")  # read by Cloudflare, not served
-_NOT_SERVED = (*_ASSET_FILES, ".assetsignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +156,7 @@ def _script(
     problems += (*found.problems, *settings.worker_problems(f"script {name}", resolved, at))
     problems += settings.tag_problems(name, tags, at)
     problems += settings.part_problems(resolved, {one.name for one in found.modules}, at)
-    assets = _assets(resolved["assets"], folder, identity, at, problems) if "assets" in resolved else None
+    assets = static_files.read(resolved["assets"], folder, identity, at, problems) if "assets" in resolved else None
     worker = Worker(
         main=found.main if found.modules else "",
         modules=found.modules,
@@ -228,57 +221,6 @@ def _customer_problems(identity: str, tier: str, source: Source, terms: Terms) -
     nearest = did_you_mean(tier, terms.tiers)
     fix = f'write "{nearest}"' if nearest else "declare it under `tiers` in platform.yaml"
     yield Problem(f'there is no tier "{tier}"', source.where(("tier",)), why, fix, "unknown-tier")
-
-
-def _assets(
-    config: Mapping[str, Any], folder: Folder, identity: str, at: _Places, problems: list[Problem]
-) -> Assets | None:
-    directory, where = config["directory"].rstrip("/"), at("assets", "directory")
-    wrong = path_problem(directory, where, f"the folder of customer {identity}")
-    if wrong:
-        problems.append(wrong)
-        return None
-    prefix = f"{directory}/"
-    names = [name for name in folder.files if name.startswith(prefix)]
-    if not names:
-        folders = {posixpath.dirname(name).split("/")[0] for name in folder.files} - {""}
-        problems.append(scripts.missing("assets directory", directory, where, folders, f"customer {identity}"))
-        return None
-    files: dict[str, tuple[str, int]] = {}
-    extra: dict[str, str] = {}
-    for name in names:
-        path = name.removeprefix(prefix)
-        try:
-            content = folder.read(name)
-        except (OSError, ValueError) as error:
-            problems.append(Problem(f'the asset "{name}" cannot be read', where, str(error), code="unreadable"))
-            continue
-        if path in _ASSET_FILES:
-            extra[path] = content.decode("utf-8", "replace")
-        elif path not in _NOT_SERVED:
-            problems += _asset_problems(name, content, where)
-            files[f"/{path}"] = (_asset_digest(identity, path, content), len(content))
-    if len(files) > MAX_ASSETS:
-        why = f"Cloudflare takes {MAX_ASSETS:,}"
-        problems.append(Problem(f"there are {len(files):,} assets", where, why, "name a smaller folder", "asset-count"))
-    served = {key: config[key] for key in _ASSET_CONFIG if key in config}
-    return Assets(files, f"{folder.path}/{directory}", {**served, **extra})
-
-
-def _asset_problems(name: str, content: bytes, where: Where) -> Iterator[Problem]:
-    if not name.isprintable():
-        why = "it holds characters that cannot be seen, or is not UTF-8"
-        yield Problem(f'the asset "{name}" cannot be used', where, why, "rename the file", "path")
-    if len(content) > MAX_ASSET_BYTES:
-        why = f"Cloudflare takes {MAX_ASSET_BYTES:,} bytes each"
-        what = f'the asset "{name}" has {len(content):,} bytes'
-        yield Problem(what, where, why, "serve it from R2", "asset-size")
-
-
-def _asset_digest(identity: str, path: str, content: bytes) -> str:
-    """Cloudflare shares assets by their hash over the whole namespace; the salt keeps customers apart."""
-    suffix = posixpath.splitext(path)[1]
-    return hashlib.sha256(f"{identity}\0{suffix}\0".encode() + content).hexdigest()[:32]
 
 
 def _whole(value: float | None) -> int | None:

@@ -11,12 +11,15 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from reconciler.errors import Problem, Severity, Where
 
 CUSTOMER_FILE = "customer.yaml"
 MAX_FILE_BYTES = 64 * 1024 * 1024  # what Cloudflare takes for a whole script, uncompressed
 MAX_DEPTH = 32
+
+P = TypeVar("P")  # what a pattern is made of
 
 _ALIKE = frozenset({"customer.yaml", "customer.yml", "customers.yaml", "customers.yml", "customer.json"})
 _SKIPPED = frozenset({".git", "node_modules", ".wrangler", ".reconciler", ".DS_Store"})
@@ -246,21 +249,21 @@ def _linked(where: Where) -> Problem:
 
 def _matches(pattern: str, name: str) -> bool:
     """Names and folders that begin with a dot are matched only by a pattern that has the dot."""
-    return _wild(pattern.split("/"), name.split("/"), "**", _segment_matches, _is_shown)
+    return wild(pattern.split("/"), name.split("/"), "**", _segment_matches, _is_shown)
 
 
 def _segment_matches(pattern: str, name: str) -> bool:
     if name.startswith(".") and not pattern.startswith("."):
         return False
-    return _wild(pattern, name, "*", lambda one, character: one in ("?", character), lambda _: True)
+    return wild(pattern, name, "*", lambda one, character: one in ("?", character), lambda _: True)
 
 
 def _is_shown(name: str) -> bool:
     return not name.startswith(".")
 
 
-def _wild(
-    pattern: Sequence[str], text: Sequence[str], star: str, same: Callable[[str, str], bool], may: Callable[[str], bool]
+def wild(
+    pattern: Sequence[P], text: Sequence[str], star: P, same: Callable[[P, str], bool], may: Callable[[str], bool]
 ) -> bool:
     """Whether a sequence matches one in which `star` stands for any run of what it may stand for.
 

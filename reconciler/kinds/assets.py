@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from reconciler import config
@@ -12,15 +13,21 @@ from reconciler.exchange import Part
 from reconciler.kinds.connection import Connection
 from reconciler.model import Assets, Resource, Secret
 
+UPLOADERS = 3  # buckets of one Worker at a time, as wrangler has it; each may hold 40 MB
+
 
 def send(connection: Connection, namespace: str, resource: Resource, assets: Assets) -> Mapping[str, Any]:
     """Upload what is missing; returns the `assets` field of the upload's metadata."""
     api, name = connection.api, resource.key.name
     token, buckets = api.asset_session(namespace, name, assets.files)
     paths = {digest: path for path, (digest, _) in sorted(assets.files.items())}
-    complete: Secret | None = None if buckets else token
-    for bucket in buckets:
-        complete = api.upload_assets(token, list(_parts(connection, assets, paths, bucket))) or complete
+
+    def upload(bucket: tuple[str, ...]) -> Secret | None:
+        return api.upload_assets(token, list(_parts(connection, assets, paths, bucket)))
+
+    with ThreadPoolExecutor(max_workers=UPLOADERS, thread_name_prefix="assets") as pool:
+        tokens = [one for one in pool.map(upload, buckets) if one is not None]  # with the bucket that came last
+    complete = tokens[-1] if tokens else None if buckets else token
     if complete is None:
         raise ReconcilerError(
             [

@@ -96,18 +96,24 @@ class Line(httpx.BaseTransport):
     """The way to the account, one call at a time."""
 
     def __init__(
-        self, inner: httpx.BaseTransport, after_each: Callable[[str], None], strike: Strike | None = None
+        self,
+        inner: httpx.BaseTransport,
+        before_each: Callable[[str], None],
+        after_each: Callable[[str], None],
+        strike: Strike | None = None,
     ) -> None:
-        self._inner, self._after_each, self._strike = inner, after_each, strike
+        self._inner, self._before_each, self._after_each, self._strike = inner, before_each, after_each, strike
         self._lock = threading.Lock()
         self.calls: list[str] = []
         self.dead = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        call = f"{request.method} {request.url.path.removeprefix('/client/v4/')}"
+        self._before_each(call)
         with self._lock:
             if self.dead:
                 raise Killed
-            self.calls.append(f"{request.method} {request.url.path.removeprefix('/client/v4/')}")
+            self.calls.append(call)
             try:
                 return self._answered(request)
             except Killed:
@@ -145,6 +151,7 @@ class Platform:
         self.environment = ""
         self.dangling: list[str] = []  # every moment at which a route led to nothing, and the call before it
         self.striking: Strike | None = None  # what befalls the next run
+        self.before_each_call: Callable[[str], None] = lambda call: None  # while others may be under way
         self.line = self._line()
         self.written = False
         if write:
@@ -314,7 +321,9 @@ class Platform:
         return b""
 
     def _line(self) -> Line:
-        return Line(transport.in_process(self._app()), self.look_for_dangling_routes, self.striking)
+        return Line(
+            transport.in_process(self._app()), self.before_each_call, self.look_for_dangling_routes, self.striking
+        )
 
     def _app(self) -> Any:
         return create_app(self.store, switches=self.switches, faults=self.faults, sleep=self.clock.sleep)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import httpx
 import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.ledger import Ledger
+from reconciler.local.api_assets import BUCKET_FILES
 from reconciler.local.switches import Switches
 from tests.scenarios.platform import ACCOUNT, MODULE, Killed, Platform, Strike
 
@@ -173,3 +175,69 @@ def test_static_files_are_sent_once_and_again_where_they_change(platform: Platfo
     platform.remove("customers/globex/public/style.css")
     platform.apply()
     assert not [call for call in platform.calls if "assets/upload" in call]
+
+
+def test_what_the_ignore_file_names_is_not_served(platform: Platform) -> None:
+    platform.edit("customers/globex/customer.yaml", "globex-shop: {", "globex-shop: {assets: {directory: public}, ")
+    public = "customers/globex/public/"
+    names = ("index.html", "app.js", "app.js.map", "drafts/next.html", ".well-known/security.txt", "_headers")
+    platform.write({f"{public}{name}": f"{name}\n" for name in names})
+    platform.write({f"{public}.assetsignore": "*.map\n/drafts/\n"})
+    platform.apply()
+    assert served(platform) == ["/.well-known/security.txt", "/app.js", "/index.html"]
+    platform.write({f"{public}.assetsignore": "*.map\n"})
+    platform.apply()
+    assert "/drafts/next.html" in served(platform)
+
+
+def test_a_script_of_static_files_alone_needs_no_code(platform: Platform) -> None:
+    platform.write(
+        {
+            "customers/globex/customer.yaml": "tier: advanced\nscripts:\n  site: {assets: {directory: public}}\n",
+            "customers/globex/public/index.html": "<h1>Site</h1>",
+        }
+    )
+    platform.apply()
+    stored = platform.store.script("acme-production", "site")
+    assert stored is not None
+    assert (stored.modules, served(platform, "site")) == ((), ["/index.html"])
+    assert platform.drift(verify=None) == {}
+
+
+def test_the_same_file_of_two_customers_is_stored_under_two_hashes(platform: Platform) -> None:
+    """Hashes are shared over the namespace: knowing a file of another's would be enough to serve it."""
+    for customer in ("globex", "initech"):
+        script = f"  {customer}-files: {{assets: {{directory: public}}}}\n"
+        platform.edit(f"customers/{customer}/customer.yaml", "scripts:\n", f"scripts:\n{script}")
+        platform.write({f"customers/{customer}/public/index.html": "the same"})
+    platform.apply()
+    first, second = (hashes(platform, f"{customer}-files") for customer in ("globex", "initech"))
+    assert first.keys() == second.keys() == {"/index.html"}
+    assert first != second
+
+
+def test_buckets_of_files_go_at_the_same_time(platform: Platform) -> None:
+    """Two uploads are under way at once, or the first would wait in vain for the second."""
+    platform.edit("customers/globex/customer.yaml", "globex-shop: {", "globex-shop: {assets: {directory: public}, ")
+    platform.write({f"customers/globex/public/{number}.txt": f"{number}" for number in range(2 * BUCKET_FILES)})
+    both = threading.Barrier(2, timeout=10)
+
+    def meet(call: str) -> None:
+        if call.endswith("assets/upload"):
+            both.wait()
+
+    platform.before_each_call = meet
+    platform.apply()
+    assert len([call for call in platform.calls if call.endswith("assets/upload")]) == 2
+    assert len(served(platform)) == 2 * BUCKET_FILES
+
+
+def served(platform: Platform, script: str = "globex-shop") -> list[str]:
+    return sorted(hashes(platform, script))
+
+
+def hashes(platform: Platform, script: str) -> dict[str, str]:
+    """What a script serves, and the hash that it is stored under."""
+    stored = platform.store.script("acme-production", script)
+    assert stored is not None
+    return {path: one.hash for path, one in stored.assets.items()}
