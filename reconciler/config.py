@@ -45,6 +45,7 @@ __all__ = [
     "read_asset",
     "read_ordinary",
     "read_outbound",
+    "read_trial",
     "read_worker",
     "routed_scripts",
 ]
@@ -92,6 +93,13 @@ def read_worker(repository: Repository, script_name: str) -> Worker:
     customer = repository.customers[repository.script(script_name).customer]
     assert repository.terms is not None
     return customer_file.read_worker(_folder(repository.root, customer.folder), repository.terms, script_name)
+
+
+def read_trial(repository: Repository, script_name: str) -> customer_file.Trial:
+    """A script with what is needed to try it. Raises ConfigError when the files have become wrong."""
+    customer = repository.customers[repository.script(script_name).customer]
+    assert repository.terms is not None
+    return customer_file.read_trial(_folder(repository.root, customer.folder), repository.terms, script_name)
 
 
 def read_outbound(repository: Repository, name: str) -> Worker:

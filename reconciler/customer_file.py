@@ -40,6 +40,16 @@ class Built:
     worker: Worker
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One script to be tried: the whole Worker, the file of each module that is its own, and its tests."""
+
+    script: Script
+    worker: Worker
+    files: Mapping[str, str]  # a module's name -> its path in the repository
+    tests: tuple[tuple[Mapping[str, Any], Where], ...]
+
+
 def compile_folder(folder: Folder, terms: Terms) -> Compiled:
     """The rows of a customer, with every problem of its folder."""
     problems: list[Problem] = []
@@ -65,6 +75,23 @@ def compile_folder(folder: Folder, terms: Terms) -> Compiled:
 
 def read_worker(folder: Folder, terms: Terms, name: str) -> Worker:
     """The whole Worker of a script, read again. Raises ConfigError when the files have become wrong meanwhile."""
+    return _read_built(folder, terms, name)[0].worker
+
+
+def read_trial(folder: Folder, terms: Terms, name: str) -> Trial:
+    """A script with what is needed to try it. Raises ConfigError when the files have become wrong meanwhile."""
+    built, source = _read_built(folder, terms, name)
+    own: Mapping[str, Any] = source.data["scripts"][name]
+    within = posixpath.join(folder.path, posixpath.dirname(own.get("main", "")))
+    return Trial(
+        built.script,
+        built.worker,
+        {one.name: posixpath.join(within, one.name) for one in built.worker.modules if not one.injected},
+        tuple((test, source.where(("scripts", name, "tests", n))) for n, test in enumerate(own.get("tests", ()))),
+    )
+
+
+def _read_built(folder: Folder, terms: Terms, name: str) -> tuple[Built, Source]:
     problems: list[Problem] = []
     source = _source(folder, problems)
     built = list(_build(source, folder, terms, problems, name)) if source is not None else []
@@ -72,7 +99,7 @@ def read_worker(folder: Folder, terms: Terms, name: str) -> Worker:
     if errors or source is None or not built:
         gone = Problem(f"script {name} is not there any more", folder.place(CUSTOMER_FILE), code="changed-meanwhile")
         raise ConfigError(errors or [gone])
-    return built[0].worker
+    return built[0], source
 
 
 def layers_of(source: Source, folder: Folder, terms: Terms, script: str = "") -> list[Layer]:

@@ -82,6 +82,14 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Preflight:
+    """What came of starting a script in the real runtime and of its own tests. Shown, never used to decide."""
+
+    tests: int = 0  # that it has
+    problems: tuple[Problem, ...] = ()  # () when it starts and all of them pass
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One thing to do. `before` is None for a create, `after` for a delete."""
 
@@ -91,6 +99,7 @@ class Change:
     before: Resource | None
     after: Resource | None
     explanation: Explanation | None = None
+    preflight: Preflight | None = None  # None where it was not asked for, or is not about a script
 
     @property
     def customer(self) -> str:

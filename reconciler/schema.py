@@ -74,6 +74,9 @@ def customer() -> Schema:
             "hostnames": list_of(text("A hostname.", "shop.globex.com"), "Hostnames that lead to this script."),
             "protect": boolean("Refuse to delete the live script, also after this file is gone."),
             "assets": _assets(),
+            "tests": list_of(
+                _test(), "Requests that a preflight makes, and what has to come back. They are not uploaded."
+            ),
             "previously": list_of(
                 named(SCRIPT_NAME, _SCRIPT_RULE, "A name.", "globex-store"),
                 "Names that this script had: the new one is made, routes switch, the old one is deleted.",
@@ -240,6 +243,44 @@ def _assets() -> Schema:
         },
         ["directory"],
     )
+
+
+def _test() -> Schema:
+    header = text("Its value.")
+    return map_of(
+        "A request, and what has to come back.",
+        {
+            "request": map_of(
+                "What is asked.",
+                {
+                    "path": named("^/[^\\u0000-\\u0020]*$", _PATH_RULE, "Path and query.", "/cart?items=2"),
+                    "method": {
+                        "enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+                        "description": "GET where it is left out.",
+                    },
+                    "host": text("The host; else the script's first hostname.", "shop.globex.com"),
+                    "headers": names_of(header, "Headers.", _HEADER, _HEADER_RULE),
+                    "body": {"type": "string", "description": "The body, as text."},
+                },
+                ["path"],
+            ),
+            "expect": map_of(
+                "What has to come back; the status 200 where nothing is said.",
+                {
+                    "status": whole("The status.", 200, 599, 200),
+                    "headers": names_of(header, "Headers, each with its whole value.", _HEADER, _HEADER_RULE),
+                    "body": {"type": "string", "description": "The whole body."},
+                    "contains": text("A part of the body.", "Your basket"),
+                },
+            ),
+        },
+        ["request"],
+    )
+
+
+_PATH_RULE = "a path begins with / and holds no spaces"
+_HEADER = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$"
+_HEADER_RULE = "a header's name has letters, digits and -"
 
 
 def _root(title: str, description: str, properties: Schema, required: list[str]) -> Schema:

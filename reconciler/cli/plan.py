@@ -55,6 +55,7 @@ def scoped(command: Any) -> Any:
     "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
 )
 @click.option("--base", metavar="REF", default="", help="Compare with a commit instead of what is live; offline.")
+@click.option("--preflight", is_flag=True, help="Start each changed script in workerd, and make its `tests`.")
 @scoped
 @common
 def plan(
@@ -64,6 +65,7 @@ def plan(
     exit_code: bool,
     diff_limit: int,
     base: str,
+    preflight: bool,
     customers: tuple[str, ...],
     changed_since: str,
     at: str,
@@ -89,6 +91,10 @@ def plan(
                     connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
                 )
                 shown = run.explained(outlook, diff_limit)
+        if preflight:
+            from reconciler import preflight as trial  # the embedded platform, of the extra `local`
+
+            shown = trial.of_plan(shown, repository)
     terminal.finish()
     terminal.data(render.FORMATS[form](shown, terminal.style))
     if out is not None:

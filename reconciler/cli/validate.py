@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from reconciler.cli.options import Options, common
+
+if TYPE_CHECKING:
+    from reconciler.errors import Problem
+    from reconciler.plan import Preflight
+    from reconciler.repository import Repository
 
 FORMATS = ("text", "json", "github", "sarif")
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@click.option("--preflight", is_flag=True, help="Start each script in workerd, and make the requests of its `tests`.")
+@click.option("--changed-since", metavar="REF", default="", help="Preflight customers that differ from a commit.")
+@click.option("--customer", "customers", multiple=True, metavar="ID", help="Preflight these customers only.")
 @common
-def validate(options: Options, form: str) -> int:
+def validate(options: Options, form: str, preflight: bool, changed_since: str, customers: tuple[str, ...]) -> int:
     """Check the repository; tell every problem with its file, line and column. Needs no account."""
     from reconciler.cli import connecting
     from reconciler.errors import ConfigError
     from reconciler.render import problems as render_problems
     from reconciler.render import words
 
+    if (changed_since or customers) and not preflight:
+        raise click.UsageError("--changed-since and --customer say which scripts --preflight starts")
     terminal = options.terminal
     try:
         repository = connecting.load(options)
         problems, code = repository.warnings, 0
+        if preflight:
+            found = _preflight(options, repository, customers, changed_since)
+            problems, code = tuple(sorted((*problems, *found), key=lambda one: one.order)), 1 if found else 0
     except ConfigError as error:
         problems, code = error.problems, 1
     if problems or form != "text":
         terminal.data(render_problems.FORMATS[form](problems, terminal.style))
     if code == 0:
         count = sum(1 for _ in repository.scripts())
-        customers = words.many(len(repository.customers), "customer", "customers")
-        terminal.say(f"valid: {customers}, {words.many(count, 'script', 'scripts')}")
+        owners = words.many(len(repository.customers), "customer", "customers")
+        terminal.say(f"valid: {owners}, {words.many(count, 'script', 'scripts')}")
     return code
+
+
+def _preflight(
+    options: Options, repository: Repository, customers: tuple[str, ...], changed_since: str
+) -> tuple[Problem, ...]:
+    from reconciler import preflight
+    from reconciler.cli import wishes
+    from reconciler.render import words
+
+    terminal = options.terminal
+    scope = wishes.scope(repository, customers, changed_since, "", terminal)
+    wishes.refuse_unknown(customers, repository)
+    names = [one.name for one in repository.scripts() if not scope or one.customer in scope]
+    seen: list[Preflight] = []
+    for count, (name, one) in enumerate(preflight.check(repository, names), start=1):
+        terminal.progress(f"preflight: {count:,} of {words.many(len(names), 'script', 'scripts')}, last {name}")
+        seen.append(one)
+    terminal.finish()
+    problems = preflight.problems(seen)
+    if not problems:
+        tests = sum(one.tests for one in seen)
+        started = words.many(len(names), "script starts", "scripts start")
+        terminal.say(f"preflight: {started}, {words.many(tests, 'test passes', 'tests pass')}")
+    return problems

@@ -13,6 +13,7 @@ from reconciler.cli.files import write as write
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
 from reconciler.errors import Problem, UsageProblem
+from reconciler.names import did_you_mean
 from reconciler.plan import Plan
 from reconciler.repository import Repository
 from reconciler.run import NOBODY, Wishes
@@ -86,9 +87,19 @@ def tell_undone(folder: Path, at: str, terminal: Terminal) -> None:
         terminal.say(f"undoes {len(undone) - TOLD:,} more")
 
 
+def refuse_unknown(customers: Iterable[str], repository: Repository) -> None:
+    """A name that no customer has, where only the repository is looked at."""
+    unknown = sorted(set(customers) - repository.customers.keys())
+    if unknown:
+        near = did_you_mean(unknown[0], repository.customers)
+        fix = f'did you mean "{near}"?' if near else ""
+        raise UsageProblem([Problem(f'there is no customer "{unknown[0]}"', fix=fix, code="unknown-customer")])
+
+
 def exit_code_of_plan(plan: Plan, *, asked_for: bool) -> int:
-    """1 when a foreign name blocks; with --exit-code 5 for refused deletes and 3 for pending changes."""
-    if plan.problems:
+    """1 when a foreign name blocks or a preflight failed; with --exit-code 5 for refused deletes and 3 for pending
+    changes."""
+    if plan.problems or any(change.preflight and change.preflight.problems for change in plan.changes):
         return 1
     if asked_for and plan.refusals:
         return 5

@@ -86,7 +86,7 @@ class Checker:
             except (OSError, http.client.HTTPException):
                 told = f"It did not finish starting within {self._timeout:g} s"
             self._store.delete_script(script.namespace, script.name)
-        return [_problem(script, told)] if told else []
+        return [start_problem(script, told)] if told else []
 
     def _let_go(self) -> None:
         self._store.close()
@@ -102,7 +102,7 @@ def check(
             yield from checker.check(script)
 
 
-def _problem(script: StoredScript, told: str) -> StartProblem:
+def start_problem(script: StoredScript, told: str) -> StartProblem:
     """The runtime's words, with the place in the script's own code that they name."""
     message, *rest = told.split("\n")
     if missing := _NO_MODULE.search(message):

@@ -159,6 +159,7 @@ def _shape(change: Change) -> str:
             [[one.path, _side(one.before), _side(one.after)] for one in told.fields] if told else [],
             [[one.module, one.before_digest, one.after_digest] for one in told.code] if told else [],
             told.unread if told else None,
+            words.preflight(change),
             [one.protected for one in (change.before, change.after) if one],
         ]
     )
@@ -208,6 +209,14 @@ def _platform_module_told(change: Change) -> str:
     return ", ".join(f"{one.module} {words.code_gist(one)}" for one in told if one.injected)
 
 
+def _fails(change: Change) -> bool:
+    return bool(change.preflight and change.preflight.problems)
+
+
+def _fails_told(change: Change) -> str:
+    return words.some(words.preflight(change), words.GIST_SHOWN)
+
+
 def _front(change: Change) -> bool:
     return change.key.kind in ("namespace", "dispatcher", "route", "custom_domain")
 
@@ -227,6 +236,7 @@ def _told(change: Change) -> str:
 
 
 RISKS = (
+    Risk("fails its preflight", _fails, _fails_told),
     Risk("deletes", _deletes, words.cause),
     Risk("protection", _protection, _protection_told),
     Risk("overwrites what someone else did", _overwrites, _told),

@@ -95,12 +95,14 @@ class _Row:
     fields_left: str
     modules: tuple[_Module, ...]
     unread: str
+    preflight: tuple[str, ...]
+    failed: bool  # the preflight
     search: str
     count: int
 
     @property
     def told(self) -> bool:
-        return bool(self.where or self.names or self.fields or self.modules or self.unread)
+        return bool(self.where or self.names or self.fields or self.modules or self.unread or self.preflight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +246,8 @@ def _shared_row(one: Shared, row_id: str) -> _Row:
         fields_left="",
         modules=(_module(one.code, {}),),
         unread="",
+        preflight=(),
+        failed=False,
         search=" ".join((one.code.module, *names)).lower(),
         count=0,
     )
@@ -269,6 +273,8 @@ def _row(entry: Entry, row_id: str, shared: Mapping[tuple[str, str, str], str]) 
         fields_left=words.number(fields_left) if fields_left > 0 else "",
         modules=tuple(_module(one, shared) for one in told.code) if told else (),
         unread=told.unread if told else "",
+        preflight=tuple(words.preflight(change)),
+        failed=bool(change.preflight and change.preflight.problems),
         search=" ".join(searched).lower(),
         count=len(entry.changes),
     )

@@ -248,9 +248,11 @@ def _cause(change: Change) -> str:
 def _blocks(change: Change, *, diffs: bool) -> list[str]:
     """The fields as a table, then the modules: by size, or with their diffs."""
     told = change.explanation
-    if told is None or change.action is Action.DELETE:
+    if change.action is Action.DELETE:
         return []  # what a deleted one was is in git
-    blocks = []
+    blocks = [f"preflight: {code(one)}" for one in words.preflight(change)]
+    if told is None:
+        return blocks
     if fields := words.fields(change):
         blocks.append(_table(fields[:FIELDS_SHOWN], change.action))
     if left := fields[FIELDS_SHOWN:]:

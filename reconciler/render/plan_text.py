@@ -155,6 +155,8 @@ def _entry(entry: Entry, style: Style, width: int) -> Iterator[str]:
         yield from _code(code, change.action, style)
     if change.explanation and change.explanation.unread and len(entry.changes) == 1:
         yield f"      {style.paint('faint', shown(change.explanation.unread))}"
+    role = "error" if change.preflight and change.preflight.problems else "faint"
+    yield from (f"      {style.paint(role, f'preflight: {shown(one)}')}" for one in words.preflight(change))
 
 
 def _fields(change: Change, style: Style) -> Iterator[str]:

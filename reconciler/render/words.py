@@ -167,6 +167,16 @@ def differences(change: Change) -> list[str]:
     return [*parts, told.unread] if told.unread else parts
 
 
+def preflight(change: Change) -> list[str]:
+    """What the runtime said of the script, for the place of its diff; [] where it was not asked."""
+    seen = change.preflight
+    if seen is None:
+        return []
+    if not seen.problems:
+        return ["starts" + (f", {many(seen.tests, 'test passes', 'tests pass')}" if seen.tests else "")]
+    return [f"{one.where}: {one.what}" if one.where else one.what for one in seen.problems]
+
+
 def path(change: FieldChange) -> str:
     return ".".join(step if _PLAIN.fullmatch(step) else json.dumps(step, ensure_ascii=False) for step in change.path)
 

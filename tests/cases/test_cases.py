@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import config, resolution
+from reconciler import config, preflight, resolution
 from reconciler.errors import ConfigError, ReconcilerError
 from reconciler.render import problems as render_problems
 from reconciler.render import resolution as render_resolution
@@ -67,7 +67,15 @@ def _explain(root: Path, words: list[str], options: Mapping[str, str]) -> tuple[
     return 0, render_resolution.text(values)
 
 
+def _preflight(root: Path, words: list[str], options: Mapping[str, str]) -> tuple[int, str]:
+    repository = config.load(root, variables={}, today=TODAY)
+    seen = dict(preflight.check(repository, [one.name for one in repository.scripts()]))
+    problems = preflight.problems(seen.values())
+    return 1 if problems else 0, render_problems.text(problems, PLAIN) or "all start and answer\n"
+
+
 _COMMANDS: Mapping[str, Callable[[Path, list[str], Mapping[str, str]], tuple[int, str]]] = {
     "validate": _validate,
     "explain": _explain,
+    "preflight": _preflight,
 }

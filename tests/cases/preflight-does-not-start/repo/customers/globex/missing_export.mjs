@@ -1,0 +1,2 @@
+import { kit, kat } from "./kit.mjs";
+export default { fetch: () => new Response(kit + kat) };

@@ -1,0 +1,5 @@
+// A comment.
+export const words = {
+  hello: "hello",
+  good bye: "bye",
+};

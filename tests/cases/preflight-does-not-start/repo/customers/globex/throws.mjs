@@ -1,0 +1,4 @@
+const settings = undefined;
+
+const { name } = settings;
+export default { fetch: () => new Response(name) };

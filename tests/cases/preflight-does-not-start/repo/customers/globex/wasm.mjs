@@ -1,0 +1,2 @@
+import add from "./add.wasm";
+export default { fetch: () => new Response(String(add)) };

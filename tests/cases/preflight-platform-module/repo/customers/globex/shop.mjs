@@ -1,0 +1,2 @@
+import { kit } from "./kit.mjs";
+export default { fetch: () => new Response(kit) };
