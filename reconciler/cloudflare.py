@@ -91,6 +91,8 @@ class Api:
             str(found.get("namespace_name") or name),
             count if isinstance(count, int) and not isinstance(count, bool) else None,
             trusted if isinstance(trusted, bool) else None,
+            str(found.get("modified_on") or ""),
+            str(found.get("modified_by") or ""),
         )
 
     def create_namespace(self, name: str) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
-from reconciler.plan import Cause, Plan
+from reconciler.plan import Cause, Change, Plan
 from reconciler.render import words
 from reconciler.repository import ExpectedDrift
 from reconciler.results import Finding, FindingKind
@@ -48,10 +48,15 @@ def _of_changes(plan: Plan, allowed: dict[str, ExpectedDrift]) -> Iterator[Findi
             FindingKind.EXPECTED if excuse else kind,
             change.key,
             customer=change.customer,
-            explanation=words.gist(change) or words.cause(change),
+            explanation=words.gist(change) or _noted(change) or words.cause(change),
             where=change.after.where if change.after else None,
             at=live.modified_on if live else "",
-            who=live.note if live else "",
+            who=live.writer if live else "",
             expected_reason=excuse.reason if excuse else "",
             expires=excuse.expires.isoformat() if excuse else "",
         )
+
+
+def _noted(change: Change) -> str:
+    """What is seen of a resource that has no spec, where someone else made it so."""
+    return change.before.note if change.before and change.cause in _KINDS else ""

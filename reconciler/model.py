@@ -47,7 +47,8 @@ class Resource:
     altered: bool = False  # someone else wrote it since our own upload
     claimed: bool = False  # its owner mark is gone, and our ledger knows that we made it
     verified: bool = True  # its content is known to be what its digest says
-    note: str = ""  # who or what wrote it last, as far as the API tells
+    writer: str = ""  # who or what wrote it last, as far as the API tells
+    note: str = ""  # what there is to say of one that has no spec: "points at another-worker"
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,8 @@ class Namespace:
     name: str
     script_count: int | None
     trusted: bool | None
+    modified_on: str = ""
+    modified_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Reading content and settings back, a few at a time, least recently verified first.
+"""Reading content and settings back, a few at a time: user Workers that were verified least recently.
 
 A digest tag says what we uploaded, and the etag that nobody wrote code since; whether settings are still what they
-were can only be seen by reading them: two calls a script. So a run checks as many as it is asked to, remembers when,
-and tells how old the oldest check is.
+were can only be seen by reading them: two calls a script. So a run checks as many as it is asked to, remembers when
+and with what outcome, and tells how old the oldest check is. The platform's own Workers are a handful, and all
+traffic goes through them: they are read in every such run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import replace
 
 from reconciler import kinds
 from reconciler.errors import ReconcilerError
+from reconciler.guards import USER_WORKER
 from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
 from reconciler.ledger import Entry
@@ -33,11 +35,14 @@ def verify(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[State, Coverage]:
-    """Check `amount` (None: all) of the Workers that look unchanged; returns the live state with what was found."""
+    """Check `amount` (None: all) of the user Workers that look unchanged, and the platform's own; returns the live
+    state with what was found."""
     candidates = [key for key, one in live.resources.items() if _looks_unchanged(desired.resources.get(key), one)]
     candidates = [key for key in candidates if kinds.is_worker(key)]
     checked_at = {key: _checked_at(connection, key, now) for key in candidates}
-    chosen = sorted(candidates, key=lambda key: (checked_at[key], key))[:amount]
+    own = [key for key in candidates if key.kind != USER_WORKER]
+    users = [key for key in candidates if key.kind == USER_WORKER]
+    chosen = own + sorted(users, key=lambda key: (checked_at[key], key))[:amount]
     stamp = now.isoformat(timespec="seconds")
     found: dict[Key, Resource] = {}
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="verify") as pool:
@@ -47,7 +52,7 @@ def verify(
             if progress is not None:
                 progress(done)
     fresh = [key for key in chosen if found[key].verified and not found[key].altered]
-    _remember(connection, [found[key] for key in fresh], stamp)
+    _remember(connection, [one for one in found.values() if one.verified or one.altered], stamp)
     checked_at |= dict.fromkeys(fresh, stamp)
     altered = frozenset(key for key, one in found.items() if one.altered)
     ages = [checked_at[key] for key in candidates if key not in altered]
@@ -95,25 +100,29 @@ def _check(connection: Connection, want: Resource, have: Resource) -> Resource:
     return replace(have, verified=True)
 
 
-def _remember(connection: Connection, fresh: Sequence[Resource], stamp: str) -> None:
+def _remember(connection: Connection, read: Sequence[Resource], stamp: str) -> None:
     secrets = {key: declared for key, declared, _ in kinds.secrets(connection.repository)}
-    for kind in sorted({one.key.kind for one in fresh}):
+    for kind in sorted({one.key.kind for one in read}):
         known = connection.remembered(kind)
         entries = {
             one.key.name: _entry(one, known.get(one.key.name), secrets.get(one.key, {}), stamp)
-            for one in fresh
+            for one in read
             if one.key.kind == kind
         }
         connection.ledger.remember(kind, entries)
 
 
 def _entry(resource: Resource, known: Entry | None, secrets: Mapping[str, SecretReference], stamp: str) -> Entry:
-    """Where we knew nothing, the versions of the secrets are those of the digest, which holds them."""
+    """Where we knew nothing, the versions of the secrets are those of the digest, which holds them.
+
+    What is altered gets an entry that stands for no digest: until it is mended, every run sees that this is not what
+    we uploaded, whether it reads back or not.
+    """
     unknown = Entry("", "", "", customer=resource.customer, secrets=uploads.versions(secrets))
     return replace(
         known or unknown,
-        digest=resource.digest,
+        digest="" if resource.altered else resource.digest,
         etag=resource.etag,
         modified_on=resource.modified_on,
-        verified_at=stamp,
+        verified_at="" if resource.altered else stamp,
     )

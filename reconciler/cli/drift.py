@@ -28,7 +28,6 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
     from reconciler import run
     from reconciler.cli import connecting, wishes
     from reconciler.render import findings as render_findings
-    from reconciler.results import FindingKind
 
     terminal = options.terminal
     repository = connecting.load(options)
@@ -40,8 +39,5 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
         plan = run.explained(outlook, diff_limit)
     terminal.finish()
     found = drifting.findings(plan, repository.platform.expected_drift, asked.today)
-    if form == "text":
-        terminal.data(render_findings.text(found, terminal.style))
-    else:
-        terminal.data({"json": render_findings.to_json, "markdown": render_findings.as_markdown}[form](found))
-    return 4 if any(one.kind in (FindingKind.DRIFTED, FindingKind.MISSING) for one in found) else 0
+    terminal.data(render_findings.FORMATS[form](found, terminal.style, plan.coverage))
+    return 4 if any(one.kind in render_findings.ALARMS for one in found) else 0

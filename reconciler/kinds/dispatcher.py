@@ -12,7 +12,7 @@ from reconciler.kinds import namespace, outbound_worker, routing_kv, shipped, ta
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
 from reconciler.model import Key, Module, Resource, Worker, owner_in
-from reconciler.plan import Change
+from reconciler.plan import Cause, Change
 from reconciler.repository import Dispatcher, Repository
 
 NAME = "dispatcher"
@@ -60,7 +60,8 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
         return
     table = table_of(connection.repository)
     before = routing_kv.live_table(connection, settings.name) if change.before is not None else None
-    namespace_id = routing_kv.write_parts(connection, table, after.where)
+    damaged = change.cause in (Cause.DRIFTED, Cause.BOTH)
+    namespace_id = routing_kv.write_parts(connection, table, after.where, damaged=damaged)
     uploads.put_worker(
         connection,
         "",
@@ -90,7 +91,7 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
         return worker
     platform = connection.repository.platform
     namespace_id = connection.api.kv_namespace(routing_kv.title(platform))
-    return routing_kv.by_title(worker, platform, namespace_id)
+    return routing_kv.with_parts(connection, routing_kv.by_title(worker, platform, namespace_id), namespace_id)
 
 
 def table_of(repository: Repository) -> routing.Table:

@@ -34,7 +34,15 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     known = platform.trusted if trusted is None else trusted  # older replies leave it out
     there, entry = digest({"trusted": known}), connection.remembered(NAME).get(platform.namespace)
     altered = entry is not None and entry.digest != there and known != platform.trusted
-    yield Resource(key(connection.repository), digest=there, owner=platform.name, altered=altered)
+    yield Resource(
+        key(connection.repository),
+        digest=there,
+        owner=platform.name,
+        modified_on=seen.namespace.modified_on,
+        altered=altered,
+        writer=seen.namespace.modified_by,
+        note="trusted" if known else "not trusted",
+    )
 
 
 def put(connection: Connection, change: Change, after: Resource) -> None:

@@ -7,7 +7,8 @@ KV namespace stands by title: the id is the account's business, and differs betw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -15,12 +16,13 @@ from typing import Any
 from reconciler import routing
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds.connection import Connection
-from reconciler.model import Worker
+from reconciler.model import Module, Worker
 from reconciler.repository import Platform
 
 PAIRS_PER_CALL = 10_000
 BYTES_PER_CALL = 50_000_000  # Cloudflare takes 100 MB; half of it leaves room for the JSON around the values
 ATTEMPTS = 5
+READERS = 8
 KEYS_PREFIX = "routes/"
 
 
@@ -35,12 +37,13 @@ def binding(platform: Platform) -> Mapping[str, Any]:
     return {"type": "kv_namespace", "name": routing.KV_BINDING, "namespace_id": title(platform)}
 
 
-def write_parts(connection: Connection, table: routing.Table, where: Where | None) -> str:
-    """Write the parts that are not there yet; returns the id of the KV namespace, which is made when missing."""
+def write_parts(connection: Connection, table: routing.Table, where: Where | None, *, damaged: bool = False) -> str:
+    """Write the parts that are not there yet, or all of them where someone else may have been at those that are;
+    returns the id of the KV namespace, which is made when missing."""
     api = connection.api
     name = title(connection.repository.platform)
     namespace = api.kv_namespace(name) or api.create_kv_namespace(name)
-    present = frozenset(api.kv_keys(namespace, KEYS_PREFIX))
+    present = frozenset[str]() if damaged else frozenset(api.kv_keys(namespace, KEYS_PREFIX))
     for batch in _batches(routing.kv_pairs(table, present)):
         _write(connection, namespace, batch, where)
     return namespace
@@ -52,6 +55,29 @@ def remove_stale(connection: Connection, namespace: str, *tables: routing.Table)
     stale = list(routing.stale_keys(present, *tables))
     for start in range(0, len(stale), PAIRS_PER_CALL):
         connection.api.delete_kv(namespace, stale[start : start + PAIRS_PER_CALL])
+
+
+def with_parts(connection: Connection, worker: Worker, namespace: str) -> Worker:
+    """The live Worker, its binding telling which parts of its table are gone or are not what was written.
+
+    One call a part: they are read when the dispatcher is, which is in every run that verifies.
+    """
+    table = _table_in(worker.modules, lambda _: b"")
+    digests = table.part_digests if table is not None else ()
+    keys = {routing.part_key(digest): digest for digest in digests}
+    with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="parts") as pool:
+        values = pool.map(lambda key: connection.api.kv_value(namespace, key) if namespace else None, keys)
+        damaged = [key for key, value in zip(keys, values, strict=True) if not _is_of(value, keys[key])]
+    if not damaged:
+        return worker
+    bindings = tuple(
+        {**one, "damaged": damaged} if one["name"] == routing.KV_BINDING else one for one in worker.bindings
+    )
+    return replace(worker, bindings=bindings)
+
+
+def _is_of(value: bytes | None, digest: str) -> bool:
+    return value is not None and routing.part_digest(value) == digest
 
 
 def live_table(
@@ -70,7 +96,10 @@ def live_table(
         namespace = namespace or connection.api.kv_namespace(title(connection.repository.platform))
         return (connection.api.kv_value(namespace, key) if namespace else None) or b""
 
-    modules = connection.api.content("", dispatcher) or ()
+    return _table_in(connection.api.content("", dispatcher) or (), read)
+
+
+def _table_in(modules: Sequence[Module], read: Callable[[str], bytes]) -> routing.Table | None:
     for module in modules:
         if module.name == routing.MODULE_NAME:
             try:

@@ -50,7 +50,7 @@ def resource_of(
         altered=altered,
         claimed=not owner and entry is not None,
         verified=entry is not None,
-        note=row.last_deployed_from,
+        writer=row.last_deployed_from,
     )
 
 

@@ -1,6 +1,6 @@
 """What a drift run found, as text, JSON and Markdown: someone else's doing first, our own pending changes after.
 
-To add a format: one function of the findings and a style, and one line in FORMATS.
+To add a format: one function of findings, coverage and style, and one line in FORMATS.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from reconciler.plan import Coverage
 from reconciler.render import markdown, words
 from reconciler.render.style import PLAIN, Style, columns, pad, shown
 from reconciler.results import Finding, FindingKind
@@ -25,7 +26,7 @@ ALARMS = (FindingKind.DRIFTED, FindingKind.MISSING)  # what exit code 4 stands f
 SHOWN_OF_A_KIND = 200
 
 
-def text(findings: Sequence[Finding], style: Style = PLAIN) -> str:
+def text(findings: Sequence[Finding], style: Style = PLAIN, coverage: Coverage | None = None) -> str:
     """Kind by kind; the last line alone is enough."""
     lines: list[str] = []
     for kind, found in _by_kind(findings).items():
@@ -37,23 +38,35 @@ def text(findings: Sequence[Finding], style: Style = PLAIN) -> str:
         if len(found) > SHOWN_OF_A_KIND:
             lines.append(style.paint("faint", f"  … and {words.number(len(found) - SHOWN_OF_A_KIND)} more"))
         lines.append("")
+    if coverage is not None:
+        lines.append(style.paint("faint", words.coverage(coverage)))
     return "\n".join([*lines, style.paint("heading", f"Drift: {summary(findings)}")]) + "\n"
 
 
-def to_json(findings: Sequence[Finding]) -> str:
+def to_json(findings: Sequence[Finding], coverage: Coverage | None = None) -> str:
     """Sorted as found, one line for each; ASCII, so that no name does anything to a log."""
     rows = [json.dumps(_plain(finding), sort_keys=True) for finding in findings]
     listed = "[\n  " + ",\n  ".join(rows) + "\n]" if rows else "[]"
     counts = {kind.value: len(found) for kind, found in _by_kind(findings).items()}
     told = {kind.value: counts.get(kind.value, 0) for kind in FindingKind} | {"text": summary(findings)}
-    head = f'"findings": {listed},\n"format_version": {FORMAT_VERSION},\n"summary": {json.dumps(told, sort_keys=True)}'
-    return f"{{\n{head}\n}}\n"
+    seen = {**dataclasses.asdict(coverage), "text": words.coverage(coverage)} if coverage is not None else None
+    parts = {
+        "coverage": json.dumps(seen, sort_keys=True),
+        "findings": listed,
+        "format_version": str(FORMAT_VERSION),
+        "summary": json.dumps(told, sort_keys=True),
+    }
+    return "{\n" + ",\n".join(f'"{name}": {part}' for name, part in parts.items()) + "\n}\n"
 
 
-def as_markdown(findings: Sequence[Finding], cap: int = markdown.CAP) -> str:
+def as_markdown(findings: Sequence[Finding], cap: int = markdown.CAP, coverage: Coverage | None = None) -> str:
     """For an issue: the first line says it all; cut at a row's end, with a count of what is left out."""
     parts = [f"**{summary(findings)}**\n"]
-    room = cap - markdown.length(parts[0]) - 400 * len(FindingKind)  # headings, and the lines that count what is left
+    if coverage is not None:
+        parts.append(f"\n<sub>{words.coverage(coverage)}</sub>\n")
+    room = (
+        cap - markdown.length("".join(parts)) - 400 * len(FindingKind)
+    )  # headings, and the lines that count what is left
     for kind, found in _by_kind(findings).items():
         rows = [_row(finding) for finding in found]
         kept: list[str] = []
@@ -78,10 +91,10 @@ def summary(findings: Sequence[Finding]) -> str:
     return " · ".join(", ".join(part) for part in (alarms, others) if part)
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Finding], Style], str]] = {
+FORMATS: Mapping[str, Callable[[Sequence[Finding], Style, Coverage | None], str]] = {
     "text": text,
-    "json": lambda findings, _: to_json(findings),
-    "markdown": lambda findings, _: as_markdown(findings),
+    "json": lambda findings, _, coverage: to_json(findings, coverage),
+    "markdown": lambda findings, _, coverage: as_markdown(findings, coverage=coverage),
 }
 
 

@@ -203,6 +203,10 @@ def part_key(digest: str) -> str:
     return f"{_KEY}{digest}"
 
 
+def part_digest(content: bytes) -> str:
+    return _digest(content)
+
+
 def part_count(routes: int) -> int:
     """A power of two, so that between 128 and 256 routes fall into a part on average."""
     return min(_MOST_PARTS, 1 << max(0, -(-routes // _ROUTES_PER_PART) - 1).bit_length())

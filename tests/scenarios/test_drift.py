@@ -142,13 +142,26 @@ def test_verification_takes_the_least_recently_verified_first_and_tells_its_cove
     platform.apply()
     first = platform.plan(verify=2).coverage
     assert first is not None
-    assert (first.checked, first.total, first.oldest, first.unseen) == (2, 6, "", 4)
-    assert words.coverage(first) == "read back 2 of 6 · 4 not seen yet"
-    platform.plan(verify=2)
+    assert (first.checked, first.total, first.oldest, first.unseen) == (4, 6, "", 2)  # dispatcher and outbound Worker
+    assert words.coverage(first) == "read back 4 of 6 · 2 not seen yet"
     last = platform.plan(verify=2).coverage
     assert last is not None
     assert last.oldest != ""
-    assert words.coverage(last) == "read back 2 of 6 · all content seen within a day"
+    assert words.coverage(last) == "read back 4 of 6 · all content seen within a day"
+
+
+def test_what_only_reading_back_could_see_is_remembered_until_it_is_mended(
+    make_platform: Callable[[Switches], Platform],
+) -> None:
+    live = make_platform(Switches(modified_on_moved_by=frozenset()))
+    live.apply()
+    settings = {"settings": ("settings", json.dumps({"limits": {"cpu_ms": 1000}}), "application/json")}
+    live.elsewhere("PATCH", live.script("globex-reports") + "/settings", files=settings)
+    assert live.drift() == {}
+    assert live.drift(verify=None) == {"user_worker/globex-reports": "drifted"}
+    assert live.drift() == {"user_worker/globex-reports": "drifted"}
+    live.apply()
+    assert live.drift(verify=None) == {}
 
 
 @pytest.mark.parametrize("stamp", ["2999-01-01T00:00:00+00:00", "yesterday", "2026-11-24"])
@@ -199,6 +212,7 @@ def test_of_the_edge_each_kind_of_change_has_its_name(platform: Platform) -> Non
     domain = {"hostname": "acme.app", "service": "another", "zone_id": zone, "environment": "production"}
     platform.elsewhere("PUT", f"accounts/{ACCOUNT}/workers/domains", json=domain)
     assert platform.drift() == {"custom_domain/acme.app": "drifted", "route/*.acme.app/*": "drifted"}
+    assert {one.explanation for one in platform.findings()} == {"points at another"}
     platform.apply()
     assert {route.script for route in edge.routes()} == {"acme-dispatcher"}
 
@@ -207,6 +221,8 @@ def test_an_outbound_worker_written_or_deleted_by_hand_is_drift(platform: Platfo
     platform.apply()
     platform.upload_elsewhere("egress-guard", BY_HAND, namespace="")
     assert platform.drift() == {"outbound_worker/egress-guard": "drifted"}
+    (found,) = platform.findings()
+    assert (found.who, found.at[:10]) == ("api", "2026-11-24")
     platform.apply()
     platform.elsewhere("DELETE", platform.script("egress-guard", namespace="") + "?force=true")
     assert platform.drift() == {"outbound_worker/egress-guard": "missing"}

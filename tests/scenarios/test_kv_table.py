@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenarios.platform import MODULE, Platform
+from tests.scenarios.platform import ACCOUNT, MODULE, Platform
 
 HOSTNAMES = 1000  # enough for four parts
 
@@ -68,6 +68,29 @@ def test_a_table_moves_from_the_bundle_to_kv_and_back(platform: Platform) -> Non
     platform.edit("platform.yaml", "  table: kv\n", "")
     platform.apply()
     assert not platform.table().in_kv
+
+
+@pytest.mark.parametrize("harm", ["changed", "deleted"])
+def test_a_part_of_the_table_that_someone_changed_or_deleted_is_found_by_reading_back(
+    platform: Platform, harm: str
+) -> None:
+    platform.edit("platform.yaml", "  path:", "  table: kv\n  path:")
+    platform.apply()
+    assert platform.drift(verify=1) == {}
+    namespace, key = platform.store.kv.namespaces()[0].id, min(keys(platform))
+    path = f"accounts/{ACCOUNT}/storage/kv/namespaces/{namespace}/values/{key.replace('/', '%2F')}"
+    if harm == "changed":
+        platform.elsewhere("PUT", path, content=b"{}")
+    else:
+        platform.elsewhere("DELETE", path)
+    found = platform.findings(verify=1)
+    assert [(str(one.key), one.kind) for one in found] == [("dispatcher/acme-dispatcher", "drifted")]
+    assert found[0].explanation == f"bindings.ROUTES.damaged [{key}] → none"
+    platform.dangling.clear()
+    platform.apply()
+    platform.dangling.clear()
+    assert platform.drift(verify=1) == {}
+    assert platform.led_to("shop.globex.com") == "globex-shop"
 
 
 def test_a_table_in_kv_that_someone_replaced_is_drift(platform: Platform) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.errors import Where
 from reconciler.model import Key
+from reconciler.plan import Coverage
 from reconciler.render import findings as render
 from reconciler.render import markdown
 from reconciler.render.style import PLAIN
@@ -74,6 +75,16 @@ def test_pending_changes_alone_are_no_drift() -> None:
     assert render.text([]) == "Drift: none\n"
 
 
+def test_what_was_read_back_is_told_with_its_age() -> None:
+    seen = Coverage(100, 4_212, "2026-11-17T00:00:00+00:00", days=9)
+    told = "read back 100 of 4,212 · all content seen within 9 days"
+    assert render.text([], PLAIN, seen) == f"{told}\nDrift: none\n"
+    assert render.as_markdown([], coverage=seen).splitlines()[2] == f"<sub>{told}</sub>"
+    document = json.loads(render.to_json([], seen))["coverage"]
+    assert (document["checked"], document["total"], document["text"]) == (100, 4_212, told)
+    assert json.loads(render.to_json([]))["coverage"] is None
+
+
 def test_the_json_form_is_versioned_and_holds_everything() -> None:
     document = json.loads(render.to_json(FINDINGS))
     assert document["format_version"] == 1
@@ -121,5 +132,5 @@ def test_the_markdown_form_fits_an_issue_and_ends_on_a_row(count: int) -> None:
 
 @pytest.mark.parametrize("form", render.FORMATS)
 def test_nothing_foreign_is_more_than_text(form: str) -> None:
-    text = render.FORMATS[form](HOSTILE, PLAIN)
+    text = render.FORMATS[form](HOSTILE, PLAIN, None)
     assert all(character.isprintable() or character in "\n\t" for character in text)
