@@ -19,7 +19,7 @@ from reconciler.cost import cost as cost_of
 from reconciler.errors import ConfigError, Problem, ReconcilerError, UsageProblem
 from reconciler.explain import explain_worker
 from reconciler.guards import USER_WORKER, Caps, Policy
-from reconciler.kinds import uploads
+from reconciler.kinds import dispatcher, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.kinds.uploads import missing_secrets
 from reconciler.look import Seen
@@ -222,7 +222,12 @@ def _explanation_between(before: Repository, after: Repository, change: Change) 
     kind = kinds.kind_of(change.key)
     old = kind.wanted(before, change.before) if change.before is not None else None
     new = kind.wanted(after, change.after) if change.after is not None else None
-    return explain_worker(old, new) if old or new else None
+    if not old and not new:
+        return None
+    told = explain_worker(old, new)
+    if change.key.kind == dispatcher.NAME and old is not None and new is not None:
+        return switching.explained_offline(told, before, after)
+    return told
 
 
 def _explanation(connection: Connection, change: Change, *, read: bool) -> Explanation | None:
@@ -236,8 +241,11 @@ def _explanation(connection: Connection, change: Change, *, read: bool) -> Expla
         return None
     try:
         before = kind.read(connection, change.before, after)
+        if before is None and after is None:
+            return None
+        told = explain_worker(before, after)
+        if change.key.kind == dispatcher.NAME and before is not None and after is not None:
+            return switching.explained(connection, told, before, after)
+        return told
     except ReconcilerError as error:
         return Explanation(unread=error.problems[0].what)
-    if before is None and after is None:
-        return None
-    return explain_worker(before, after)

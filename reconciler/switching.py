@@ -6,8 +6,8 @@ apply; such a plan keeps the table that is live, and deletes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 
 from reconciler import config, routing
 from reconciler.errors import Problem, ReconcilerError, Severity
@@ -15,10 +15,15 @@ from reconciler.guards import USER_WORKER
 from reconciler.kinds import dispatcher, outbound_worker, routing_kv
 from reconciler.kinds.connection import Connection
 from reconciler.look import Seen
-from reconciler.model import Key
-from reconciler.plan import Action, Change, Plan
+from reconciler.model import Key, Worker
+from reconciler.plan import ABSENT, Action, Change, Explanation, FieldChange, Plan
 from reconciler.repository import Repository
-from reconciler.routing import Existing, Table
+from reconciler.routing import Existing, RouteChange, Table, Target
+
+PARTS_READ = 50  # of a table in KV, for a plan: one call and some 250 addresses each
+# What a compiled module tells of its routes by itself; of a table in KV, `table_changes` tells it by address.
+_SECTIONS = (("routes", "customers"), ("routes", "hosts"), ("routes", "scripts"))
+_TERMS = tuple(one.name for one in fields(Target) if one.name != "script")
 
 
 def narrowed(connection: Connection, seen: Seen, scope: frozenset[str]) -> tuple[Connection, tuple[Problem, ...]]:
@@ -57,6 +62,45 @@ def proven(plan: Plan, repository: Repository, seen: Seen, crossing: Sequence[Pr
     warnings = tuple(one for one in found if one.severity is Severity.WARNING)
     told = replace(plan, warnings=(*plan.warnings, *warnings))
     return _held_back(told, switch.key, errors) if errors else told
+
+
+def explained(connection: Connection, explanation: Explanation, before: Worker, after: Worker) -> Explanation:
+    """What a switch of a table in Workers KV changes, address by address; the parts that differ are read for it."""
+    repository = connection.repository
+    live = routing_kv.table_in(connection, before.modules)
+    return _with_routes(explanation, live, dispatcher.table_of(repository)) if live is not None else explanation
+
+
+def explained_offline(explanation: Explanation, before: Repository, after: Repository) -> Explanation:
+    """The same between two commits."""
+    return _with_routes(explanation, dispatcher.table_of(before), dispatcher.table_of(after))
+
+
+def _with_routes(explanation: Explanation, before: Table, after: Table) -> Explanation:
+    if not before.in_kv and not after.in_kv:
+        return explanation
+    kept = tuple(one for one in explanation.fields if one.path[:2] not in _SECTIONS)
+    differing = routing.parts_to_read(before, after)
+    if differing > PARTS_READ:
+        why = f"{differing:,} parts of the routing table differ: addresses are told one by one up to {PARTS_READ}"
+        return replace(explanation, fields=kept, unread=why)
+    try:
+        changes = routing.table_changes(before, after).routes
+    except ValueError as error:
+        return replace(explanation, fields=kept, unread=str(error))
+    return replace(explanation, fields=(*kept, *(field for one in changes for field in _fields(one))))
+
+
+def _fields(change: RouteChange) -> Iterator[FieldChange]:
+    """The script that an address leads to; where it is the same, what differs of its terms."""
+    path, before, after = ("routes", change.route), change.before, change.after
+    if before is None or after is None or before.script != after.script:
+        yield FieldChange(path, before.script if before else ABSENT, after.script if after else ABSENT)
+        return
+    for name in _TERMS:
+        old, new = (getattr(one, name) for one in (before, after))
+        if old != new:
+            yield FieldChange((*path, name), ABSENT if old in (None, "") else old, ABSENT if new in (None, "") else new)
 
 
 def _unproven(plan: Plan, repository: Repository, seen: Seen) -> list[Problem]:

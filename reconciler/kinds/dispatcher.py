@@ -91,7 +91,10 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
         return worker
     platform = connection.repository.platform
     namespace_id = connection.api.kv_namespace(routing_kv.title(platform))
-    return routing_kv.with_parts(connection, routing_kv.by_title(worker, platform, namespace_id), namespace_id)
+    there = routing_kv.by_title(worker, platform, namespace_id)
+    # For a plan to change the table all of its parts would be read, thousands of a large one.
+    as_it_should_be = like is not None and like.digest == resource.digest
+    return routing_kv.with_parts(connection, there, namespace_id) if as_it_should_be or resource.altered else there
 
 
 def table_of(repository: Repository) -> routing.Table:

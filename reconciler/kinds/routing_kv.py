@@ -7,7 +7,7 @@ KV namespace stands by title: the id is the account's business, and differs betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
@@ -62,7 +62,7 @@ def with_parts(connection: Connection, worker: Worker, namespace: str) -> Worker
 
     One call a part: they are read when the dispatcher is, which is in every run that verifies.
     """
-    table = _table_in(worker.modules, lambda _: b"")
+    table = _parsed(worker.modules, lambda _: b"")
     digests = table.part_digests if table is not None else ()
     keys = {routing.part_key(digest): digest for digest in digests}
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="parts") as pool:
@@ -83,7 +83,14 @@ def _is_of(value: bytes | None, digest: str) -> bool:
 def live_table(
     connection: Connection, dispatcher: str, known: Mapping[str, bytes] = MappingProxyType({})
 ) -> routing.Table | None:
-    """The table that is routed by now; None when there is none, or none that we can read.
+    """The table that is routed by now; None when there is none, or none that we can read."""
+    return table_in(connection, connection.api.content("", dispatcher) or (), known)
+
+
+def table_in(
+    connection: Connection, modules: Iterable[Module], known: Mapping[str, bytes] = MappingProxyType({})
+) -> routing.Table | None:
+    """The table among the modules of a live dispatcher.
 
     Its parts are read when they are asked for, those with a key in `known` from there: a key never changes its value.
     """
@@ -96,10 +103,10 @@ def live_table(
         namespace = namespace or connection.api.kv_namespace(title(connection.repository.platform))
         return (connection.api.kv_value(namespace, key) if namespace else None) or b""
 
-    return _table_in(connection.api.content("", dispatcher) or (), read)
+    return _parsed(modules, read)
 
 
-def _table_in(modules: Sequence[Module], read: Callable[[str], bytes]) -> routing.Table | None:
+def _parsed(modules: Iterable[Module], read: Callable[[str], bytes]) -> routing.Table | None:
     for module in modules:
         if module.name == routing.MODULE_NAME:
             try:

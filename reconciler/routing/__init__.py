@@ -6,7 +6,7 @@ a run of some customers leaves all others as they are.
 """
 
 from reconciler.routing.check import check
-from reconciler.routing.proof import Existing, RouteChange, TableChanges, prove, table_changes
+from reconciler.routing.proof import Existing, RouteChange, TableChanges, parts_to_read, prove, table_changes
 from reconciler.routing.routes import (
     PAGES,
     PARAMETERS,
@@ -58,6 +58,7 @@ __all__ = [
     "parse_module",
     "part_digest",
     "part_key",
+    "parts_to_read",
     "prove",
     "resolve",
     "routed_elsewhere",

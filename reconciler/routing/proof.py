@@ -88,6 +88,11 @@ def table_changes(before: Table | None, after: Table) -> TableChanges:
     return TableChanges(settings, tuple(sorted(_against(known, after_kept, after_numbers), key=_by_route)))
 
 
+def parts_to_read(before: Table, after: Table) -> int:
+    """How many parts of the table that is live have to be read to tell what a switch changes."""
+    return len(list(_different(before, after)[0])) if before.in_kv else 0
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Lack:
     script: str

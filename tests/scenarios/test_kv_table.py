@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler import run
+from reconciler.switching import PARTS_READ
 from tests.scenarios.platform import ACCOUNT, MODULE, Platform
 
 HOSTNAMES = 1000  # enough for four parts
@@ -20,8 +22,14 @@ def kv(platform: Platform) -> Platform:
     return platform
 
 
-def writes(platform: Platform) -> list[str]:
-    return [call.partition("namespaces/")[2] or call for call in platform.calls if not call.startswith("GET")]
+def told(platform: Platform) -> list[str]:
+    """What the plan says of the addresses, and nothing is written for it."""
+    plan = run.explained(platform.look())
+    assert [call for call in platform.calls if not call.startswith("GET ")] == []
+    (switch,) = (one for one in plan.changes if one.key.kind == "dispatcher")
+    assert switch.explanation is not None
+    shown = [(one.path[1:], one.before, one.after) for one in switch.explanation.fields if one.path[0] == "routes"]
+    return [f"{' '.join(path)}: {before} -> {after}" for path, before, after in shown if path != ("parts",)]
 
 
 def keys(platform: Platform) -> set[str]:
@@ -51,6 +59,44 @@ def test_parts_that_the_former_table_read_stay_until_the_next_switch(kv: Platfor
     kv.edit("customers/globex/customer.yaml", "store.globex.com", "third.globex.com")
     kv.apply()
     assert not before < keys(kv)
+
+
+def test_the_plan_tells_each_address_that_changes(kv: Platform) -> None:
+    kv.edit("customers/globex/customer.yaml", "shop.globex.com", "store.globex.com")
+    kv.edit("customers/globex/customer.yaml", "cpu_ms: 80", "cpu_ms: 90")
+    kv.edit("customers/big/customer.yaml", "    - host-0007.example.com\n", "")
+    kv.edit("customers/globex/customer.yaml", "[store.globex.com]", "[store.globex.com, host-0007.example.com]")
+    assert told(kv) == [
+        "/dispatch/globex-reports cpu_ms: 80 -> 90",
+        "globex-reports.acme.app cpu_ms: 80 -> 90",
+        "host-0007.example.com: big -> globex-shop",
+        "shop.globex.com: globex-shop -> ABSENT",
+        "store.globex.com: ABSENT -> globex-shop",
+    ]
+    read = [call for call in kv.calls if "/values/" in call]
+    assert 1 <= len(read) <= 5  # the parts that differ, and no others
+    kv.apply()
+
+
+def test_a_move_to_kv_changes_no_address(platform: Platform) -> None:
+    platform.apply()
+    platform.edit("platform.yaml", "  path:", "  table: kv\n  path:")
+    assert told(platform) == []
+    platform.apply()
+
+
+def test_past_a_bound_the_plan_says_how_much_differs_and_reads_nothing(kv: Platform) -> None:
+    names = "".join(f"    - more-{number:05}.example.com\n" for number in range(160 * PARTS_READ))
+    kv.edit("customers/big/customer.yaml", "   hostnames:\n", f"   hostnames:\n{names}")
+    kv.edit("customers/big/customer.yaml", "tier: basic", "tier: advanced")
+    kv.apply()
+    kv.edit("customers/big/customer.yaml", "tier: advanced", "tier: basic")
+    plan = run.explained(kv.look())
+    (switch,) = (one for one in plan.changes if one.key.kind == "dispatcher")
+    assert switch.explanation is not None
+    assert "parts of the routing table differ" in switch.explanation.unread
+    assert [call for call in kv.calls if "/values/" in call] == []
+    kv.apply()
 
 
 def test_scripts_come_and_go_without_an_instant_of_nothing(kv: Platform) -> None:
