@@ -245,7 +245,7 @@ def _explanation(connection: Connection, change: Change, *, read: bool) -> Expla
             return None
         told = explain_worker(before, after)
         if change.key.kind == dispatcher.NAME and before is not None and after is not None:
-            return switching.explained(connection, told, before, after)
+            return switching.explained(connection, told, before)
         return told
     except ReconcilerError as error:
         return Explanation(unread=error.problems[0].what)

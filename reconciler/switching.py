@@ -64,11 +64,12 @@ def proven(plan: Plan, repository: Repository, seen: Seen, crossing: Sequence[Pr
     return _held_back(told, switch.key, errors) if errors else told
 
 
-def explained(connection: Connection, explanation: Explanation, before: Worker, after: Worker) -> Explanation:
+def explained(connection: Connection, explanation: Explanation, before: Worker) -> Explanation:
     """What a switch of a table in Workers KV changes, address by address; the parts that differ are read for it."""
-    repository = connection.repository
     live = routing_kv.table_in(connection, before.modules)
-    return _with_routes(explanation, live, dispatcher.table_of(repository)) if live is not None else explanation
+    if live is None:
+        return explanation
+    return _with_routes(explanation, live, dispatcher.table_of(connection.repository))
 
 
 def explained_offline(explanation: Explanation, before: Repository, after: Repository) -> Explanation:

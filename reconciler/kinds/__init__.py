@@ -138,10 +138,22 @@ def live(seen: Seen, connection: Connection) -> State:
 
 
 def requests(repository: Repository, change: Change) -> int:
-    """How many calls a change takes: one, and three more where secrets go with an upload, which sends them, sets the
-    digest tag and reads the row back; taking over reads settings and content, sets the tags, and reads the row back."""
-    if change.action is Action.DELETE or change.key.kind != user_worker.NAME:
+    """How many calls a change takes: one, and more of
+
+    secrets          3   they are sent after the upload, the digest tag is set, and the row is read back
+    static files     2   a session and one bucket; a file that is there already is not sent, and buckets may be several
+    a table in KV    6   the live one is read, its KV namespace found, keys listed before and after, parts written and
+                         removed; the first one has less to do, and past 1,000 parts the listings have more pages
+    taking over      3   settings and content are read, only the tags are set, and the row is read back
+    """
+    settings = repository.platform.dispatcher
+    if change.action is Action.DELETE:
+        return 1
+    if change.key.kind == dispatcher.NAME and settings is not None:
+        return 1 + 6 * (settings.table == "kv")
+    if change.key.kind != user_worker.NAME:
         return 1
     if change.cause is Cause.ADOPTED:
         return 4
-    return 4 if repository.script(change.key.name).secrets else 1
+    script = repository.script(change.key.name)
+    return 1 + 3 * bool(script.secrets) + 2 * script.has_assets

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import httpx
 import pytest
 
-from reconciler import run
+from reconciler import routing, run
+from reconciler.kinds import dispatcher, routing_kv
 from reconciler.switching import PARTS_READ
-from tests.scenarios.platform import ACCOUNT, MODULE, Platform
+from tests.scenarios.platform import ACCOUNT, MODULE, Platform, Strike
 
 HOSTNAMES = 1000  # enough for four parts
 
@@ -49,6 +53,64 @@ def test_a_change_of_one_hostname_writes_one_part_and_switches_once(kv: Platform
     added = keys(kv) - before
     assert 1 <= len(added) <= 2  # the part that loses the address, and the one that gets it
     assert len(kv.calls) < 20
+
+
+def test_what_a_switch_says_it_costs_is_what_it_takes(kv: Platform) -> None:
+    for before, after in [("shop", "store"), ("store", "third")]:
+        kv.edit("customers/globex/customer.yaml", f"{before}.globex.com", f"{after}.globex.com")
+        cost = kv.plan().cost.requests
+        looked = len(kv.calls)
+        kv.apply()
+        assert looked + cost - 1 <= len(kv.calls) <= looked + cost  # the first time there is nothing to remove
+
+
+def test_parts_that_did_not_take_are_sent_again(kv: Platform) -> None:
+    """A good reply may name keys that were not written."""
+    lost: list[str] = []
+
+    def partly(answer: Callable[[], httpx.Response]) -> httpx.Response:
+        response, call = answer(), kv.line.calls[-1]
+        if not call.endswith("/bulk") or lost:
+            return response
+        namespace = kv.store.kv.namespaces()[0].id
+        lost.extend(sorted(keys(kv) - before)[:1])
+        kv.store.kv.delete(namespace, lost)
+        reply = {"successful_key_count": 1, "unsuccessful_keys": lost}
+        return httpx.Response(200, json={"success": True, "errors": [], "messages": [], "result": reply})
+
+    before = keys(kv)
+    kv.edit("customers/globex/customer.yaml", "shop.globex.com", "store.globex.com")
+    kv.striking = Strike(1, partly, times=1_000)
+    kv.apply()
+    assert lost
+    assert set(lost) <= keys(kv)
+    assert len([call for call in kv.calls if call.endswith("/bulk")]) == 2
+
+
+def test_parts_that_never_take_leave_the_live_table_as_it_is(kv: Platform) -> None:
+    def never(answer: Callable[[], httpx.Response]) -> httpx.Response:
+        if not kv.line.calls[-1].endswith("/bulk"):
+            return answer()
+        reply = {"successful_key_count": 0, "unsuccessful_keys": sorted(routing.part_key(one) for one in digests)}
+        return httpx.Response(200, json={"success": True, "errors": [], "messages": [], "result": reply})
+
+    kv.edit("customers/globex/customer.yaml", "shop.globex.com", "store.globex.com")
+    digests = dispatcher.table_of(kv.load()).part_digests
+    kv.striking = Strike(1, never, times=1_000)
+    (switch,) = kv.attempt()
+    assert switch.problem is not None
+    assert switch.problem.code == "kv-write-failed"
+    assert kv.led_to("shop.globex.com") == "globex-shop"
+    kv.striking = None
+    kv.apply()
+    assert kv.led_to("store.globex.com") == "globex-shop"
+
+
+def test_parts_go_ten_thousand_at_a_time(platform: Platform) -> None:
+    digests = tuple(f"{number:032x}" for number in range(20_001))
+    routing_kv.write_parts(platform.connection(), routing.Table({}, [b"{}"] * len(digests), digests), None)
+    assert len([call for call in platform.calls if call.endswith("/bulk")]) == 3
+    assert len(keys(platform)) == 1_000  # of a page; the emulated account refuses more than 10,000 in a call
 
 
 def test_parts_that_the_former_table_read_stay_until_the_next_switch(kv: Platform) -> None:
