@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler import compiling, customer_file, egress, excerpts, files, platform_file, routing
@@ -167,7 +168,11 @@ def _across(platform: Platform, customers: list[Customer]) -> Iterator[Problem]:
     yield from _tags(names, {one.id for one in customers}, set(platform.tiers))
     unique = list(names.values())
     kept = [one for one in routed_scripts(customers) if names[one.name].where == one.where] if unique else []
-    bindings = routing.outbound_bindings({one.name: one.parameters for one in platform.outbound_workers.values()})
+    outbounds = platform.outbound_workers
+    bindings = [
+        replace(one, where=outbounds[one.name].where)
+        for one in routing.outbound_bindings({name: one.parameters for name, one in outbounds.items()})
+    ]
     yield from routing.check(dispatcher_settings(platform), kept, bindings)
 
 

@@ -127,6 +127,7 @@ class Egress:
     secrets: Mapping[str, SecretReference] = field(default_factory=dict)
     log: str = "all"
     where: Where | None = None
+    places: Mapping[str, Where | None] = field(default_factory=dict)  # of the secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,7 @@ def read(section: Mapping[str, Any], place: Place) -> Egress:
         {name: SecretReference(one["env"], one.get("version", 1)) for name, one in section.get("secrets", {}).items()},
         section.get("log", "all"),
         place(),
+        {name: place("secrets", name) for name in section.get("secrets", {})},
     )
 
 
@@ -317,7 +319,7 @@ def _secret_problems(egress: Egress) -> Iterator[Problem]:
         if not _BINDING_NAME.fullmatch(name) or name in PARAMETERS:
             yield Problem(
                 f'"{name}" cannot be the name of a secret of egress',
-                egress.where,
+                egress.places.get(name, egress.where),
                 why=f"it has letters, digits and _, and is none of {', '.join(PARAMETERS)}",
                 fix="rename it",
                 code="egress-secret",
@@ -325,7 +327,7 @@ def _secret_problems(egress: Egress) -> Iterator[Problem]:
         elif name not in used:
             yield Problem(
                 f"secret {name} of egress is used by no header",
-                egress.where,
+                egress.places.get(name, egress.where),
                 why="it would be sent to Cloudflare for nothing",
                 fix="take it out, or name it in a header",
                 code="egress-secret",

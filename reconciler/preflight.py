@@ -31,6 +31,7 @@ from reconciler.local.store import Store
 from reconciler.model import Key, Resource, Secret
 from reconciler.plan import Action, Cause, Change, Plan, Preflight
 from reconciler.repository import Repository, Script
+from reconciler.scripts import PYTHON
 
 TEST_SECONDS = 5.0  # for one request; code that spins is stopped after START_SECONDS
 
@@ -115,11 +116,21 @@ class _Stage:
 
     def trial(self, trial: Trial, injected: Mapping[str, str]) -> Preflight:
         name, namespace = trial.script.name, self.repository.platform.namespace
-        problem = self._upload(trial) or self._start(trial, {**injected, **trial.files})
-        found = [problem] if problem else list(self._tests(trial))
+        found = list(self._tried(trial, {**injected, **trial.files}))
         self.store.delete_script(namespace, name)
         self.runtime.invalidate(namespace, name)
         return Preflight(len(trial.tests), tuple(found))
+
+    def _tried(self, trial: Trial, files: Mapping[str, str]) -> Iterator[Problem]:
+        """The upload, the start, the tests; each only when what comes before it went well."""
+        problem = self._upload(trial)
+        if problem is None and any(one.type == PYTHON for one in trial.worker.modules):
+            return  # Cloudflare runs it, and nothing here does
+        problem = problem or self._start(trial, files)
+        if problem is not None:
+            yield problem
+            return
+        yield from self._tests(trial)
 
     def _upload(self, trial: Trial) -> Problem | None:
         script = trial.script
@@ -127,7 +138,9 @@ class _Stage:
         connection = Connection(self.repository, self.api, self.ledger, secrets)
         after = Resource(Key(USER_WORKER, script.name), customer=script.customer, where=script.where)
         change = Change(Action.CREATE, after.key, Cause.ADDED, None, after)
-        worker = replace(trial.worker, bindings=tuple(map(self._stand_in, trial.worker.bindings)))
+        # What a binding would be inherited from is live, and not here.
+        bindings = [one for one in trial.worker.bindings if one["type"] != "inherit"]
+        worker = replace(trial.worker, bindings=tuple(map(self._stand_in, bindings)))
         try:
             uploads.put_worker(connection, self.repository.platform.namespace, change, after, worker)
         except ConfigError:
@@ -178,7 +191,7 @@ class _Stage:
             f"{what} does not start: {message}",
             Where(files.get(found.file, found.file), found.line, found.column),
             why="workerd says so, and Cloudflare would refuse the upload",
-            fix="correct it here",
+            fix="correct the script",
             code="preflight-start",
         )
 

@@ -18,6 +18,7 @@ from reconciler.model import Module
 from reconciler.names import did_you_mean
 
 ESM = "application/javascript+module"
+PYTHON = "text/x-python"
 
 MODULE_TYPES = {
     ".mjs": ESM,
@@ -31,7 +32,7 @@ MODULE_TYPES = {
     ".md": "text/plain",
     ".json": "text/plain",  # Cloudflare knows no JSON modules: the code gets text
     ".bin": "application/octet-stream",
-    ".py": "text/x-python",
+    ".py": PYTHON,
     ".map": "application/source-map",
 }
 
@@ -75,7 +76,7 @@ def read(code: Code, folder: Folder, injected: Collection[Module], at: At) -> Mo
     taken = {one.name for one in injected}
     found: list[Module] = []
     for path, place in _chosen(code, folder, at, problems).items():
-        module = _module(path, prefix, folder, taken)
+        module = _module(path, prefix, folder, taken, is_main=path == code.main)
         if isinstance(module, Module):
             found.append(module)
         else:
@@ -140,7 +141,7 @@ def _named(code: Code) -> Iterator[tuple[str, str, Place]]:
         yield "module", path, ("modules", number)
 
 
-def _module(path: str, prefix: str, folder: Folder, taken: Collection[str]) -> Module | Problem:
+def _module(path: str, prefix: str, folder: Folder, taken: Collection[str], *, is_main: bool) -> Module | Problem:
     """The module, or what is wrong with it, which the caller puts in its place."""
     suffix = posixpath.splitext(path)[1].lower()
     if not path.startswith(prefix):
@@ -152,6 +153,10 @@ def _module(path: str, prefix: str, folder: Folder, taken: Collection[str]) -> M
         fix = "name only files with these endings; for other data, use .bin"
         return Problem(f'the module "{path}" has no known type', None, why, fix, "module-type")
     name = path.removeprefix(prefix)
+    if is_main and MODULE_TYPES[suffix] not in (ESM, PYTHON):
+        why = f"main is an ES module or a Python module, and {suffix} is {MODULE_TYPES[suffix]}"
+        fix = "end its name in .mjs, and export a default handler from it"
+        return Problem(f'"{path}" cannot be the main module', None, why, fix, "module-type")
     if name in taken:
         why = "the platform puts its own module there"
         what = f'the module name "{name}" is the platform\'s'

@@ -191,7 +191,8 @@ def _pattern_words(path: Path, error: Any, source: Source) -> Problem:
 def _nearest(name: str, error: Any) -> str:
     """The same name in the letters that are allowed, if that makes one."""
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name[:_LONGEST_NAME]).strip("-")
-    for candidate in (plain, plain.replace("-", "_"), plain.lower()):
+    with_dots = re.sub(r"[^A-Za-z0-9.]+", "-", name[:_LONGEST_NAME]).strip("-.")
+    for candidate in (with_dots, plain, plain.replace("-", "_"), plain.lower()):
         if candidate and not name.startswith("rcn-") and pattern(error.validator_value).search(candidate):
             return f'write "{candidate}"'
     return ""
@@ -240,6 +241,7 @@ _SUBJECTS = {
     "tail_workers": "tail Worker",
     "platform_modules": "platform module",
     "environments": "environment",
+    "headers": "header",
 }
 
 

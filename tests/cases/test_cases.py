@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import random
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ TODAY = datetime.date(2026, 11, 24)
 def test_case(case: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repo"
     shutil.copytree(case / "repo", repository, symlinks=True)
+    if (case / "make").exists():
+        make((case / "make").read_text(encoding="utf-8"), repository)
     code, text = run(shlex.split((case / "command").read_text(encoding="utf-8")), repository)
     expected, exit_code = case / "expected.txt", case / "exit"
     if os.environ.get("WRITE_CASES"):
@@ -39,6 +42,25 @@ def test_case(case: Path, tmp_path: Path) -> None:
             exit_code.write_text(f"{code}\n", encoding="utf-8")
     assert text == expected.read_text(encoding="utf-8")
     assert code == (int(exit_code.read_text(encoding="utf-8")) if exit_code.exists() else 0)
+
+
+def make(text: str, root: Path) -> None:
+    """What is too large for git, or what git cannot keep, one a line: what, how much of it, where."""
+    for line in text.splitlines():
+        kind, *counted, name = shlex.split(line)
+        path = root / name.encode().decode("unicode_escape")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        match kind, *counted:
+            case "bytes", count:  # a sparse file: it takes no room on the disk
+                with path.open("wb") as file:
+                    file.truncate(int(count))
+            case "random", count:  # nothing compresses it
+                path.write_bytes(random.Random(0).randbytes(int(count)))
+            case "lines", count, added:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(f"{added}\n" * int(count))
+            case ("pipe",):
+                os.mkfifo(path)
 
 
 def run(command: list[str], root: Path) -> tuple[int, str]:

@@ -12,6 +12,7 @@ export default {
       await env.CACHE.put("a", "kept");
       return new Response(await env.CACHE.get("a"));
     }
+    if (pathname === "/empty") return new Response(null);
     if (pathname === "/outside") return fetch("https://example.com/");
     if (pathname === "/here") return fetch("http://127.0.0.1/");
     if (pathname === "/throws") throw new TypeError("not \u001b[31mthat way");
