@@ -1,2 +1,1 @@
-def on_fetch(request):
-    return None
+print("a Python Worker")
