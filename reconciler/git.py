@@ -53,6 +53,13 @@ def head(root: Path) -> str:
     return found.stdout.decode("ascii", "replace").strip() if found.returncode == 0 else ""
 
 
+def remote(root: Path) -> str:
+    """Where a clone came from, by its remote "origin"; "" where it has none, or the folder is not a clone's own."""
+    if not (root / ".git").exists():
+        return ""
+    return _git(root, "remote", "get-url", "origin").stdout.decode("utf-8", "replace").strip()
+
+
 def undone_by(root: Path, target: Commit) -> tuple[Commit, ...]:
     """The commits between a target and what is checked out, newest first: what going back to it undoes."""
     found = _git(root, "log", "--format=%H %s", f"{target.id}..HEAD", "--", ".")

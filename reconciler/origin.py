@@ -7,12 +7,15 @@ a bare name and version, but on a commit or a file with its hash.
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 from importlib import metadata
+from pathlib import Path
 
-from reconciler import DISTRIBUTION
+from reconciler import DISTRIBUTION, git
 
 UNKNOWN = "git+https://github.com/OWNER/reconciler@COMMIT"
+_SSH = re.compile(r"(?:ssh://)?git@(?P<host>[\w.-]+)[:/](?P<path>[\w./-]+)")
 
 
 def version() -> str:
@@ -34,8 +37,18 @@ def source(direct_url: str) -> str:
             return f"git+{url}@{commit}"
         case {"archive_info": {"hashes": {"sha256": str(digest)}}} if url.startswith("https://"):
             return f"{url}#sha256={digest}"
+        case {"dir_info": _}:
+            return _clone(Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)))
         case _:
             return UNKNOWN
+
+
+def _clone(folder: Path) -> str:
+    """A folder is on this machine only; what it was cloned from is not. The runner of a workflow has no key for ssh."""
+    url, commit = git.remote(folder), git.head(folder)
+    if ssh := _SSH.fullmatch(url):
+        url = f"https://{ssh['host']}/{ssh['path']}"
+    return f"git+{_without_credentials(url)}@{commit}" if url.startswith("https://") and commit else UNKNOWN
 
 
 def _without_credentials(url: str) -> str:

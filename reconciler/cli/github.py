@@ -100,11 +100,19 @@ def issue(findings_file: Path, environment: str) -> int:
 @github.command()
 @click.option("--plan", "plan_file", type=_FILE, help="A plan saved with `plan --out`.")
 @click.option("--audit", "audit_file", type=_FILE, help="The record of `apply --audit`.")
+@click.option("--findings", "findings_file", type=_FILE, help="Saved with `drift --format json`.")
 @click.option("--html", "html_file", type=_FILE, help="Also write the plan as one HTML page.")
-def summary(plan_file: Path | None, audit_file: Path | None, html_file: Path | None) -> int:
-    """Write a plan, or what an apply did, to the run's summary and outputs."""
+@_environment
+def summary(
+    plan_file: Path | None,
+    audit_file: Path | None,
+    findings_file: Path | None,
+    html_file: Path | None,
+    environment: str,
+) -> int:
+    """Write a plan, what an apply did, or drift, to the run's summary and outputs."""
     from reconciler.cli import files
-    from reconciler.github import actions, summaries
+    from reconciler.github import actions, issues, summaries
 
     if plan_file is not None:
         plan = _plan(plan_file)
@@ -117,6 +125,10 @@ def summary(plan_file: Path | None, audit_file: Path | None, html_file: Path | N
         done = summaries.read_audit(text, str(audit_file))
         actions.add_summary(os.environ, lambda cap: summaries.audit_summary(done, cap))
         actions.set_outputs(os.environ, summaries.audit_outputs(done))
+    if findings_file is not None:
+        findings = issues.read(files.read(findings_file), str(findings_file))
+        actions.add_summary(os.environ, lambda cap: summaries.findings_summary(findings, environment, cap))
+        actions.set_outputs(os.environ, summaries.findings_outputs(findings))
     return 0
 
 
@@ -142,6 +154,24 @@ def owners(folder: Path, base: str, author: str | None) -> int:
         terminal.problems(outcome.problems)
     terminal.say(outcome.told)
     return outcome.code
+
+
+@github.command()
+@click.option("--workflow", metavar="FILE", required=True, help="Its name in .github/workflows.")
+def recheck(workflow: str) -> int:
+    """Start a workflow's run for the last push of the pull request again, after a review.
+
+    A new run would leave the old one's failed check standing beside its own.
+    """
+    from reconciler.github import actions
+
+    head = actions.pull_request(os.environ).head
+    with _connected() as api:
+        run = api.last_run(workflow, head)
+        if run is not None:
+            api.run_again(run)
+    click.echo(f"started again: run {run}" if run else f"{workflow} has no run for {head[:12]} yet", err=True)
+    return 0
 
 
 def _has_token() -> bool:

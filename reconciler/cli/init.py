@@ -41,8 +41,10 @@ def _platform(folder: Path, name: str | None) -> int:
 
     chosen = name or _identity(folder.resolve().name)
     _refuse_bad_name(chosen, "platform", most=24)
-    workflows = templates.files(requirement=origin.requirement(), owner=f"@{chosen}/platform")
+    requirement = origin.requirement()
+    workflows = templates.files(requirement=requirement, owner=f"@{chosen}/platform")
     _write(folder, {**scaffold.platform(chosen), **workflows})
+    _ask_for_origin(requirement)
     click.echo(f"\nNext:{f' cd {folder} &&' if folder != Path() else ''} reconciler plan --local", err=True)
     return 0
 
@@ -54,9 +56,20 @@ def _workflows(folder: Path) -> int:
 
     root = connecting.repository_root(folder)
     owner = f"@{config.load(root, '', variables={}).platform.name}/platform"
-    _write(root, templates.files(requirement=origin.requirement(), owner=owner))
+    requirement = origin.requirement()
+    _write(root, templates.files(requirement=requirement, owner=owner))
+    _ask_for_origin(requirement)
     click.echo("\nNext: docs/github.md of the reconciler leads through tokens, environments and rules", err=True)
     return 0
+
+
+def _ask_for_origin(requirement: str) -> None:
+    from reconciler import origin
+    from reconciler.github import templates
+
+    if requirement.endswith(origin.UNKNOWN):
+        told = "where GitHub gets the reconciler from is not known here; say it in that file, or no workflow begins"
+        click.echo(f"\n{templates.RECONCILER}: {told}", err=True)
 
 
 def _customer(folder: Path, identity: str) -> int:

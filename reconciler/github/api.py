@@ -44,7 +44,7 @@ class GitHubError(ReconcilerError):
 _FIXES = {
     0: "run the job again; githubstatus.com tells whether GitHub has trouble",
     401: "pass the job's token: GITHUB_TOKEN: ${{ github.token }}",
-    403: "give the job the permission that the call needs: pull-requests or issues: write",
+    403: "give the job the permission that the call needs: pull-requests, issues or actions: write",
     404: "give the job the permission that the call needs; GitHub says 404 for what a token may not see",
 }
 
@@ -143,6 +143,18 @@ class GitHub:
     def reviews(self, number: int) -> Iterator[Review]:
         """The reviews of a pull request, oldest first."""
         return map(_review, self._pages(self._path("pulls", str(number), "reviews")))
+
+    def last_run(self, workflow: str, commit: str) -> int | None:
+        """The youngest run that a push to a pull request started; None where there is none."""
+        query = urlencode({"event": "pull_request", "head_sha": commit, "per_page": 1})
+        reply = self._call("GET", f"{self._path('actions', 'workflows', workflow, 'runs')}?{query}")
+        runs = reply.get("workflow_runs")
+        if not isinstance(runs, list):
+            raise GitHubError("GET workflow runs", 200, why='the reply holds no "workflow_runs"')
+        return _number(runs[0], "id") if runs else None
+
+    def run_again(self, run: int) -> None:
+        self._good("POST", self._path("actions", "runs", str(run), "rerun"))
 
     def in_team(self, organization: str, team: str, login: str) -> bool | None:
         """Whether someone is a member; None where the token may not know."""

@@ -1,4 +1,4 @@
-"""A plan, and what an apply did, as the summary and the outputs of a workflow step."""
+"""A plan, what an apply did, drift and problems, as the summary and the outputs of a workflow step."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.plan import Action, Plan
+from reconciler.render import findings as render_findings
 from reconciler.render import markdown, plan_html, plan_markdown, words
-from reconciler.results import Outcome
+from reconciler.render.plan_text import problem_lines
+from reconciler.render.style import Style
+from reconciler.results import Finding, Outcome
 
 _SMALLEST = 20_000  # what the Markdown of a plan needs at the least
 _ROW_ROOM = 400
+_FENCED = Style(width=110)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,27 @@ def plan_outputs(plan: Plan, json_file: Path, html_file: Path | None) -> Mapping
         **counts,
         "withheld": str(len(plan.withheld)),
         "blocked": str(len(plan.blocked)),
+        "problems": str(len(plan.problems)),
         "plan-json": str(json_file),
         **({"plan-html": str(html_file)} if html_file is not None else {}),
     }
+
+
+def problems_summary(problems: Sequence[Problem], cap: int) -> str:
+    """All of them, since GitHub shows ten annotations of a step."""
+    lines = [line for one in problems for line in problem_lines(one, _FENCED)]
+    title = "## Problems\n\n"
+    fenced = markdown.within(markdown.fence(lines, "text"), cap - markdown.length(title) - 1)
+    return title + "\n".join(fenced) + "\n"
+
+
+def findings_summary(findings: Sequence[Finding], environment: str, cap: int) -> str:
+    title = f"## Drift{f' in {markdown.code(environment)}' if environment else ''}\n\n"
+    return title + render_findings.as_markdown(findings, cap - markdown.length(title))
+
+
+def findings_outputs(findings: Sequence[Finding]) -> Mapping[str, str]:
+    return {"drift": "true" if any(one.kind in render_findings.ALARMS for one in findings) else "false"}
 
 
 def read_audit(text: str, file: str) -> tuple[Done, ...]:

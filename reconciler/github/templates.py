@@ -1,6 +1,6 @@
 """The files below .github/ that a platform's repository begins with: workflows, the set-up action, CODEOWNERS.
 
-Law (tests/github/test_templates.py): the workflows and the action of the reconciler's own repository are these.
+Law (tests/github/test_lint.py): the workflows and the action of the reconciler's own repository are these.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ SHARED = (
     "workflows/drift.yml",
     "workflows/owners.yml",
     "workflows/plan.yml",
+    "workflows/reviewed.yml",
 )
 _PLACE = ".github"
+RECONCILER = f"{_PLACE}/reconciler.txt"
 
 
 def files(*, requirement: str, owner: str) -> Mapping[str, str]:
-    """Path to text. `requirement` is what pip installs ("wfp-reconciler @ git+https://…@<commit>"), `owner` who owns
-    the platform ("@acme/platform")."""
+    """Path to text. `requirement` is how pip gets the reconciler ("wfp-reconciler @ git+https://…@<commit>"), `owner`
+    who owns the platform ("@acme/platform")."""
     return {
         f"{_PLACE}/CODEOWNERS": _read("CODEOWNERS").replace("{owner}", owner),
-        f"{_PLACE}/requirements.txt": _read("requirements.txt").replace("{requirement}", requirement),
+        RECONCILER: _read("reconciler.txt").replace("{requirement}", requirement),
+        f"{_PLACE}/requirements.txt": _read("requirements.txt"),
         **{f"{_PLACE}/{name}": _read(name) for name in SHARED},
     }
 

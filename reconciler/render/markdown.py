@@ -64,6 +64,20 @@ def fence(lines: Iterable[str], language: str) -> list[str]:
     return [f"{ticks}{language}", *shown, ticks]
 
 
+def within(fenced: list[str], room: int) -> list[str]:
+    """A fence without the lines that there is no room for, and a line that counts them."""
+    first, *lines, last = fenced
+    kept: list[str] = []
+    room -= length(first) + length(last) + 60
+    for line in lines:
+        room -= length(line) + 1
+        if room < 0:
+            kept.append(f"… and {len(lines) - len(kept):,} more lines")
+            break
+        kept.append(line)
+    return [first, *kept, last]
+
+
 def details(summary: str, body: str, *, attribute: str = "") -> str:
     """A section that is folded, unless the attribute is " open". `summary` is HTML.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.model import Key
 from reconciler.plan import Action, Change, CodeChange, FieldChange, Plan
 from reconciler.render import words
-from reconciler.render.markdown import CAP, LONGEST_NAME, cell, code, details, fence, length, name, tag
+from reconciler.render.markdown import CAP, LONGEST_NAME, cell, code, details, fence, length, name, tag, within
 from reconciler.render.outline import Entry, Group, Outline, Shared, outline
 from reconciler.render.plan_text import problem_lines
 from reconciler.render.style import Style
@@ -119,21 +119,7 @@ def _refused(plan: Plan, room: int) -> Iterator[str]:
         line for one in (*plan.problems, *plan.refusals, *plan.warnings) for line in problem_lines(one, _FENCED)
     ]
     if problems:
-        yield "\n".join(_within(fence(problems, "text"), room))
-
-
-def _within(fenced: list[str], room: int) -> list[str]:
-    """A fence without the lines that there is no room for."""
-    first, *lines, last = fenced
-    kept: list[str] = []
-    room -= length(first) + length(last) + 60
-    for line in lines:
-        room -= length(line) + 1
-        if room < 0:
-            kept.append(f"… and {words.number(len(lines) - len(kept))} more lines")
-            break
-        kept.append(line)
-    return [first, *kept, last]
+        yield "\n".join(within(fence(problems, "text"), room))
 
 
 def _risks(view: Outline, plan: Plan, room: int) -> Iterator[str]:

@@ -38,7 +38,8 @@ def as_json(problems: Sequence[Problem], style: Style = PLAIN) -> str:
 def github(problems: Sequence[Problem], style: Style = PLAIN) -> str:
     """Workflow commands that annotate the files of a pull request.
 
-    GitHub shows ten errors and ten warnings of a step; those past the tenth are counted in the last.
+    GitHub shows ten errors and ten warnings of a step; those past the ninth are counted in the tenth then, and stand in
+    the run's summary.
     """
     del style
     return "".join(f"{one}\n" for severity in Severity for one in _annotations(problems, severity))
@@ -133,8 +134,8 @@ def _annotations(problems: Sequence[Problem], severity: Severity) -> Iterator[st
     for one in found[:ANNOTATIONS] if len(found) <= ANNOTATIONS else found[: ANNOTATIONS - 1]:
         yield _annotation(one)
     if len(found) > ANNOTATIONS:
-        rest = len(found) - ANNOTATIONS + 1
-        yield f"::{severity.value} title=reconciler::and {_number(rest, 'more problem')}: see the log of this step"
+        more = _number(len(found) - ANNOTATIONS + 1, "more problem")
+        yield f"::{severity.value} title=reconciler::and {more}: the summary of this run holds all"
 
 
 def _annotation(problem: Problem) -> str:

@@ -70,6 +70,6 @@ def test_a_repository_without_workflows_gets_them_and_never_a_bare_name_to_insta
     shutil.rmtree(tmp_path / ".github")
     assert run(tmp_path, "init", "workflows").return_value == 0
     assert "* @shop/platform" in (tmp_path / ".github/CODEOWNERS").read_text(encoding="utf-8")
-    lines = (tmp_path / ".github/requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = (tmp_path / ".github/reconciler.txt").read_text(encoding="utf-8").splitlines()
     asked = [line for line in lines if not line.startswith("#")]
     assert [line.split(" @ ")[0] for line in asked] == ["wfp-reconciler"], asked

@@ -45,6 +45,8 @@ class Hub:
     teams: dict[str, set[str]] = field(default_factory=dict)  # those that the token may see
     roles: dict[str, str] = field(default_factory=dict)
     tips: dict[str, str] = field(default_factory=dict)
+    runs: list[dict[str, Any]] = field(default_factory=list)  # of workflows, oldest first
+    again: list[int] = field(default_factory=list)  # runs that were started again
     minimized: set[str] = field(default_factory=set)
     calls: list[Call] = field(default_factory=list)
     down: int = 0  # a status that everything is answered with
@@ -189,6 +191,17 @@ def _role(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any)
     return 200, {"permission": "write", "role_name": hub.roles.get(path[1], "none")}
 
 
+def _runs(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+    wanted = {"path": f".github/workflows/{path[1]}", "event": query["event"][0], "head_sha": query["head_sha"][0]}
+    found = [one for one in reversed(hub.runs) if wanted.items() <= one.items()]
+    return 200, {"total_count": len(found), "workflow_runs": found[: int(query["per_page"][0])]}
+
+
+def _rerun(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+    hub.again.append(int(path[1]))
+    return 201, {}
+
+
 def _graphql(hub: Hub, path: re.Match[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
     assert "minimizeComment" in body["query"]
     hub.minimized.add(body["variables"]["id"])
@@ -207,6 +220,8 @@ ROUTES: tuple[tuple[str, str, str, Act], ...] = (
     ("GET", rf"{PREFIX}/commits/([^/]+)/pulls", "pull-requests: read", _pulls),
     ("GET", rf"{PREFIX}/commits/([^/]+)", "contents: read", _tip),
     ("GET", rf"{PREFIX}/pulls/(\d+)/reviews", "pull-requests: read", _reviews),
+    ("GET", rf"{PREFIX}/actions/workflows/([^/]+)/runs", "actions: read", _runs),
+    ("POST", rf"{PREFIX}/actions/runs/(\d+)/rerun", "actions: write", _rerun),
     ("GET", rf"{PREFIX}/collaborators/([^/]+)/permission", "", _role),
     ("GET", r"/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)", "", _member),
     ("GET", r"/orgs/([^/]+)/teams/([^/]+)", "", _team),

@@ -13,6 +13,7 @@ import yaml
 from reconciler.github import templates
 
 ROOT = Path(__file__).parents[2]
+PINNED = f"wfp-reconciler @ git+https://example.com/acme/reconciler@{'0' * 40}"
 BIN = Path(sys.executable).parent
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 ACTIONS = [ROOT / "action.yml", ROOT / ".github/actions/setup/action.yml"]
@@ -26,14 +27,27 @@ def lint(*words: str) -> None:
 
 
 def test_the_workflows_here_are_those_that_init_writes() -> None:
-    shipped = templates.files(requirement="reconciler==1.0.0", owner="@acme/platform")
+    shipped = templates.files(requirement=PINNED, owner="@acme/platform")
     for name in templates.SHARED:
         assert (ROOT / ".github" / name).read_text() == shipped[f".github/{name}"], (
             f"copy reconciler/templates/github/{name}"
         )
-    assert "reconciler==1.0.0\n" in shipped[".github/requirements.txt"]
+    assert shipped[templates.RECONCILER].endswith(f"\n{PINNED}\n")
     assert "* @acme/platform\n" in shipped[".github/CODEOWNERS"]
     assert not [text for text in shipped.values() if "{requirement}" in text or "{owner}" in text]
+
+
+def test_what_workflows_install_is_what_the_tests_ran_with() -> None:
+    """Hashes and all; `.ci/lock` writes both."""
+
+    def lines(text: str) -> set[str]:
+        """Without the marks of Python versions, which differ with what else is locked."""
+        return {line.partition(" ;")[0].rstrip(" \\") for line in text.splitlines() if not line.startswith("#")}
+
+    wanted = lines(templates.files(requirement="", owner="")[".github/requirements.txt"])
+    assert wanted <= lines((ROOT / "requirements.lock").read_text())
+    assert {"click", "hatchling", "httpx", "pyyaml"} <= {line.partition("==")[0] for line in wanted}
+    assert not [line for line in wanted if line.startswith(("pytest", "mypy", "werkzeug"))]
 
 
 def test_zizmor_has_nothing_to_report() -> None:

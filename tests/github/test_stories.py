@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.init import init
+from reconciler.github import templates
 from tests.github import workflow
 from tests.github.expressions import Expressions
 from tests.github.world import FILES, SHOP, WRITE_TOKEN, World, by_hand, event_of, nightly, push, world
@@ -131,7 +132,7 @@ def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressio
         assert applied.result == "success", applied.log
         assert "#7: it is the reviewed plan" in applied.step("Compare with the review").log
         assert f"**{count} applied**" in applied.summary
-        assert list(acme.hosted.caches) == ["reconciler-ledger--102-1"]
+        assert list(acme.hosted.caches) == ["reconciler//102/1"]
         assert b'"outcome": "applied"' in acme.hosted.artifacts["102"]["apply-production-1"]
 
         quiet = acme.run("drift.yml", nightly("main"))
@@ -142,10 +143,14 @@ def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressio
 
 
 def from_init(folder: Path) -> dict[str, str]:
-    """The files of a new repository, by name."""
+    """The files of a new repository, by name, and in them where the reconciler is got from."""
     with contextlib.redirect_stderr(io.StringIO()):
         assert init.main([str(folder), "--platform", "acme"], standalone_mode=False) == 0
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        **files,
+        templates.RECONCILER: "wfp-reconciler @ https://example.com/wfp_reconciler-0.1.0-py3-none-any.whl\n",
+    }
 
 
 CALLER = """\

@@ -89,7 +89,7 @@ class Hosted:
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by the name of the environment
     variables: Mapping[str, str] = field(default_factory=dict)
     token: str = "ghs_token_of_the_run"
-    caches: dict[str, bytes] = field(default_factory=dict)
+    caches: dict[str, stand_ins.Saved] = field(default_factory=dict)
     artifacts: dict[str, dict[str, bytes]] = field(default_factory=dict)
     runs: int = 100
 

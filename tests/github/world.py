@@ -21,13 +21,14 @@ from reconciler.local.store import Store
 from tests.github import workflow
 from tests.github.expressions import Expressions
 from tests.github.hub import Hub
+from tests.github.stand_ins import Saved
 from tests.github.workflow import Event, Hosted, JobRun
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 NAMESPACE = "acme-production"
-LEDGER = Path(".reconciler/ledger.sqlite3")
+LEDGER, COMPILED = ".reconciler/ledger.sqlite3", ".reconciler/compiled.sqlite3"
 READ_TOKEN, WRITE_TOKEN = "read-token-of-cloudflare", "write-token-of-cloudflare"
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 
@@ -129,6 +130,10 @@ class World:
     def run(self, name: str, event: Event) -> JobRun:
         """The one job of a workflow that was not skipped; the check that stands for all of them has to agree."""
         before = len(self.hub.calls)
+        if "pull_request" in event.payload and event.attempt == 1:
+            head = event.payload["pull_request"]["head"]["sha"]
+            told = {"path": f".github/workflows/{name}", "event": event.name, "head_sha": head}
+            self.hub.runs.append({"id": self.hosted.runs + 1, **told})
         *jobs, last = [job for job in workflow.run(self.hosted, name, event) if job.result != "skipped"]
         jobs = jobs or [last]
         assert len(jobs) == 1, [job.name for job in jobs]
@@ -207,7 +212,6 @@ def event_of(
     title: str = "A change",
     fork: bool = False,
     author: str = "octocat",
-    name: str = "pull_request",
 ) -> Event:
     head = {"sha": pull.head, "ref": "change", "repo": {"full_name": "mallory/platform" if fork else "acme/platform"}}
     base = {"sha": pull.base, "ref": "main", "repo": {"full_name": "acme/platform"}}
@@ -215,7 +219,12 @@ def event_of(
         "pull_request": {"number": pull.number, "title": title, "user": {"login": author}, "head": head, "base": base},
         "repository": {"default_branch": "main"},
     }
-    return Event(name, payload, pull.merge, f"refs/pull/{pull.number}/merge", actor=author)
+    return Event("pull_request", payload, pull.merge, f"refs/pull/{pull.number}/merge", actor=author)
+
+
+def reviewed(event: Event, state: str = "approved") -> Event:
+    """Somebody reviews the pull request of an event."""
+    return replace(event, name="pull_request_review", payload={**event.payload, "review": {"state": state}})
 
 
 def push(commit: str) -> Event:
@@ -236,6 +245,11 @@ class Applied:
 
     account: Path
     ledger: bytes
+
+
+def saved(ledger: bytes) -> Saved:
+    """A ledger in the cache, as the workflows keep it."""
+    return Saved((LEDGER, COMPILED), {LEDGER: ledger})
 
 
 def first_apply(folder: Path) -> Applied:
@@ -279,8 +293,8 @@ def world(
             {name: {"CLOUDFLARE_API_TOKEN": token} for name, token in tokens.items()},
         )
         if applied is not None:
-            hosted.caches["reconciler-ledger--99-1"] = applied.ledger
-        shipped = templates.files(requirement="reconciler==1.0.0", owner="@octo-boss")
+            hosted.caches["reconciler//99/1"] = saved(applied.ledger)
+        shipped = templates.files(requirement="wfp-reconciler @ git+https://example.com/r@0", owner="@octo-boss")
         hub.tips["main"] = repository.commit({**shipped, **files}, "Begin")
         yield World(repository, hub, hosted, state, requests)
 

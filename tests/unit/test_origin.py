@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,19 @@ COMMIT = "1" * 40
 )
 def test_it_is_what_pip_noted_where_others_can_reach_it(noted: dict[str, object], told: str) -> None:
     assert source(json.dumps(noted)) == told
+
+
+def test_a_clone_is_named_by_where_it_came_from_and_what_it_stands_at(tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        told = subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True, encoding="utf-8")
+        return told.stdout.strip()
+
+    noted = json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}})
+    run("init", "-q")
+    run("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-q", "--allow-empty", "-m", "x")
+    assert source(noted) == UNKNOWN
+    for url in ("git@git.example.com:acme/reconciler.git", "https://token@git.example.com/acme/reconciler.git"):
+        run("config", "remote.origin.url", url)
+        assert source(noted) == f"git+https://git.example.com/acme/reconciler.git@{run('rev-parse', 'HEAD')}"
+    (tmp_path / "below").mkdir()  # what is installed from there is not what the commit holds at its top
+    assert source(json.dumps({"url": (tmp_path / "below").as_uri(), "dir_info": {}})) == UNKNOWN
