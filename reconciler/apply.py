@@ -16,7 +16,7 @@ from dataclasses import replace
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model import Key
 from reconciler.plan import Action, Change, waits
-from reconciler.results import Outcome, Result
+from reconciler.plan.results import Outcome, Result
 
 WORKERS = 8  # at four requests a second a pool of eight idles; on the embedded platform it is what counts
 

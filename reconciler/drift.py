@@ -15,10 +15,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 
+from reconciler.load.repository import ExpectedDrift
 from reconciler.plan import Cause, Change, Plan
-from reconciler.render import words
-from reconciler.repository import ExpectedDrift
-from reconciler.results import Finding, FindingKind
+from reconciler.plan.results import Finding, FindingKind
+from reconciler.show import words
 
 _KINDS = {
     Cause.DRIFTED: FindingKind.DRIFTED,

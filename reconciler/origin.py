@@ -12,7 +12,8 @@ import urllib.parse
 from importlib import metadata
 from pathlib import Path
 
-from reconciler import DISTRIBUTION, git
+from reconciler import DISTRIBUTION
+from reconciler.load import git
 
 UNKNOWN = "git+https://github.com/OWNER/reconciler@COMMIT"
 _SSH = re.compile(r"(?:ssh://)?git@(?P<host>[\w.-]+)[:/](?P<path>[\w./-]+)")

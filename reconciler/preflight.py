@@ -17,21 +17,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reconciler import cloudflare, config, excerpts, platform_file, transport
-from reconciler.customer_file import Trial
 from reconciler.errors import ConfigError, Problem, ReconcilerError, Where
-from reconciler.guards import USER_WORKER
 from reconciler.kinds import shipped, uploads
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Ledger
+from reconciler.load import config, excerpts, platform_file
+from reconciler.load.customer_file import Trial
+from reconciler.load.repository import Repository, Script
+from reconciler.load.scripts import PYTHON
 from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
 from reconciler.local.runtime import Runtime
 from reconciler.local.runtime_check import START_SECONDS, start_problem
 from reconciler.local.store import Store
+from reconciler.look import cloudflare, transport
+from reconciler.look.ledger import Ledger
 from reconciler.model import Key, Resource, Secret
 from reconciler.plan import Action, Cause, Change, Plan, Preflight
-from reconciler.repository import Repository, Script
-from reconciler.scripts import PYTHON
+from reconciler.plan.guards import USER_WORKER
 
 TEST_SECONDS = 5.0  # for one request; code that spins is stopped after START_SECONDS
 

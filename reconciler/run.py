@@ -14,20 +14,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from reconciler import apply, kinds, switching, transport
-from reconciler.cost import cost as cost_of
+from reconciler import apply, kinds
 from reconciler.errors import ConfigError, Problem, ReconcilerError, UsageProblem
-from reconciler.explain import explain_worker
-from reconciler.guards import USER_WORKER, Caps, Policy
-from reconciler.kinds import dispatcher, uploads
+from reconciler.kinds import dispatcher, switching, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.kinds.uploads import missing_secrets
-from reconciler.look import Seen
+from reconciler.load.repository import Repository
+from reconciler.look import transport
+from reconciler.look.listing import Seen
 from reconciler.model import Resource, State
 from reconciler.names import did_you_mean
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
-from reconciler.repository import Repository
-from reconciler.results import Result
+from reconciler.plan.cost import cost as cost_of
+from reconciler.plan.explain import explain_worker
+from reconciler.plan.guards import USER_WORKER, Caps, Policy
+from reconciler.plan.results import Result
 from reconciler.verify import verify
 
 NOBODY = "-"  # a scope that holds no customer, which a customer's id can never be

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reconciler import wire
-from reconciler.guards import USER_WORKER
+from reconciler.look import wire
+from reconciler.look.replies import Row
 from reconciler.model import PROTECT_TAG, Key, State
-from reconciler.replies import Row
+from reconciler.plan.guards import USER_WORKER
 
 CURRENT, EDITED, DRIFTED, ORPHAN, UNMANAGED, MISSING = "current", "edited", "drifted", "orphan", "unmanaged", "missing"
 

@@ -16,12 +16,12 @@ from dataclasses import replace
 
 from reconciler import kinds
 from reconciler.errors import ReconcilerError
-from reconciler.guards import USER_WORKER
 from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Entry
+from reconciler.look.ledger import Entry
 from reconciler.model import Key, Resource, SecretReference, State
 from reconciler.plan import Coverage
+from reconciler.plan.guards import USER_WORKER
 
 READERS = 8
 

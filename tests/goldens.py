@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reconciler.render import plan_json, plan_markdown, plan_text
-from reconciler.render.style import plain
+from reconciler.show import plan_json, plan_markdown, plan_text
+from reconciler.show.style import plain
 from tests import plans
 
 FOLDER = Path(__file__).parent / "golden"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from reconciler.errors import Problem, Severity, Where
-from reconciler.explain import explain_worker
 from reconciler.model import Key, Module, Resource, SecretReference, Worker, digest
 from reconciler.plan import Action, Cause, Change, Cost, Explanation, FieldChange, Plan
-from reconciler.prices import monthly_cents
+from reconciler.plan.explain import explain_worker
+from reconciler.plan.prices import monthly_cents
 
 Sample = Callable[[], Plan]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from werkzeug.test import Client, TestResponse
 
-from reconciler import cloudflare, transport
 from reconciler.dev.dashboard import Site, dashboard
 from reconciler.dev.journal import Journal
 from reconciler.dev.rounds import Account, Rounds
@@ -18,6 +17,7 @@ from reconciler.dev.urls import addresses
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.store import Store
 from reconciler.local.switches import Switches
+from reconciler.look import cloudflare, transport
 from reconciler.model import Secret
 
 PLATFORM = """\

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from reconciler.guards import Caps, Policy
 from reconciler.model import Key, Resource, State, digest
+from reconciler.plan.guards import Caps, Policy
 
 OWNER = "acme"
 KEYS = (

@@ -20,7 +20,7 @@ from reconciler.cli.plan import scoped
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
     from reconciler.plan import Change, Plan
-    from reconciler.results import Result
+    from reconciler.plan.results import Result
     from reconciler.run import Outlook
 
 
@@ -83,9 +83,9 @@ def _reviewed(
     outlook: Outlook, expect: str | None, plan_file: Path | None, terminal: Terminal
 ) -> tuple[tuple[Change, ...], int]:
     """The changes that this run may carry out, and how many it leaves out because they were not reviewed."""
-    from reconciler import review
     from reconciler.cli import wishes
-    from reconciler.render import plan_json
+    from reconciler.plan import review
+    from reconciler.show import plan_json
 
     if expect is not None:
         review.expected(outlook.plan, expect)
@@ -100,11 +100,11 @@ def _reviewed(
 
 def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes: bool) -> int | None:
     """Show the plan, and ask where there is someone to answer. An exit code when nothing is to be done."""
-    from reconciler import render, run
+    from reconciler import run, show
 
     asking = not yes and bool(changes) and sys.stdin.isatty() and sys.stderr.isatty()
     shown = run.explained(outlook) if asking else outlook.plan  # reading back for diffs is for someone who reads them
-    terminal.data(render.FORMATS["text"](shown, terminal.style))
+    terminal.data(show.FORMATS["text"](shown, terminal.style))
     if not changes or yes:
         return None
     if not asking:
@@ -125,7 +125,7 @@ def _carry_out(
     limit: float | None,
 ) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
-    from reconciler import render, run
+    from reconciler import run, show
     from reconciler.cli import record
 
     if not changes:
@@ -139,16 +139,16 @@ def _carry_out(
             results.append(result)
             write(result)
             terminal.finish()
-            terminal.data(render.result_line(result, terminal.style))
+            terminal.data(show.result_line(result, terminal.style))
             terminal.progress(f"{len(results):,} of {len(changes):,} · {outlook.connection.api.requests:,} requests")
     terminal.finish()
-    terminal.data(render.results_summary(results, outlook.plan, terminal.style))
+    terminal.data(show.results_summary(results, outlook.plan, terminal.style))
     return results
 
 
 def _exit_code(plan: Plan, results: list[Result], left_out: int) -> int:
     """7 when something did not take, 6 when something was not the reviewed one, 5 when a guard held something back."""
-    from reconciler.results import Outcome
+    from reconciler.plan.results import Outcome
 
     if plan.problems or any(one.outcome is not Outcome.APPLIED for one in results):
         return 7

@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler import cloudflare, config, git, transport
 from reconciler.cli.options import Options
 from reconciler.errors import LocalError, Problem, UsageProblem
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Ledger
+from reconciler.load import config, git
+from reconciler.load.repository import Repository
+from reconciler.look import cloudflare, transport
+from reconciler.look.ledger import Ledger
 from reconciler.model import Secret
-from reconciler.repository import Repository
 
 if TYPE_CHECKING:
     from reconciler.local.store import Store

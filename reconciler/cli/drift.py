@@ -27,7 +27,7 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
     from reconciler import drift as drifting
     from reconciler import run
     from reconciler.cli import connecting, wishes
-    from reconciler.render import findings as render_findings
+    from reconciler.show import findings as render_findings
 
     terminal = options.terminal
     repository = connecting.load(options)

@@ -15,9 +15,9 @@ FORMATS = ("text", "json")
 @common
 def explain(options: Options, target: str, form: str) -> int:
     """Show each resolved value of a customer or script, and the file, line and layer that set it. Needs no account."""
-    from reconciler import resolution
     from reconciler.cli import connecting
-    from reconciler.render import resolution as render
+    from reconciler.load import resolution
+    from reconciler.show import resolution as render
 
     terminal = options.terminal
     root = connecting.repository_root(options.folder)

@@ -186,6 +186,6 @@ def _connected() -> contextlib.closing[GitHub]:
 
 def _plan(path: Path) -> Plan:
     from reconciler.cli import files
-    from reconciler.render import plan_json
+    from reconciler.show import plan_json
 
     return plan_json.read(files.read(path), str(path))

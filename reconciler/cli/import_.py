@@ -12,10 +12,10 @@ import click
 from reconciler.cli.options import Options, common
 
 if TYPE_CHECKING:
+    from reconciler.begin.importer import Found
+    from reconciler.begin.importing import Staged
     from reconciler.cli.terminal import Terminal
-    from reconciler.importer import Found
-    from reconciler.importing import Staged
-    from reconciler.repository import Repository
+    from reconciler.load.repository import Repository
 
 
 @click.command("import")
@@ -30,7 +30,7 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
     In a folder without platform.yaml it writes that too. Scripts that the repository declares already are left alone.
     An interrupted import goes on where it was. Ends by proving that what it wrote is what is live.
     """
-    from reconciler import importer, importing
+    from reconciler.begin import importer, importing
     from reconciler.cli import connecting
 
     terminal = options.terminal
@@ -70,7 +70,7 @@ def _empty(options: Options, namespace: str, platform: str) -> Repository:
     """What is known before there is a platform.yaml."""
     from reconciler.cli import connecting
     from reconciler.errors import Where
-    from reconciler.repository import Platform, Repository
+    from reconciler.load.repository import Platform, Repository
 
     if not namespace:
         raise click.UsageError("there is no platform.yaml here: say which namespace to import with --namespace NAME")
@@ -83,7 +83,7 @@ def _empty(options: Options, namespace: str, platform: str) -> Repository:
 
 def _tell(terminal: Terminal, found: Sequence[Found], staged: Staged) -> int:
     """What was written, what was not, and what an apply would do to it."""
-    from reconciler.render import words
+    from reconciler.show import words
 
     written = staged.written
     for script, reasons in written.left_out.items():

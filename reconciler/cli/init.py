@@ -36,7 +36,8 @@ def init(words: tuple[str, ...], platform_name: str | None, customer: str | None
 
 
 def _platform(folder: Path, name: str | None) -> int:
-    from reconciler import origin, scaffold
+    from reconciler import origin
+    from reconciler.begin import scaffold
     from reconciler.github import templates
 
     chosen = name or _identity(folder.resolve().name)
@@ -50,9 +51,10 @@ def _platform(folder: Path, name: str | None) -> int:
 
 
 def _workflows(folder: Path) -> int:
-    from reconciler import config, origin
+    from reconciler import origin
     from reconciler.cli import connecting
     from reconciler.github import templates
+    from reconciler.load import config
 
     root = connecting.repository_root(folder)
     owner = f"@{config.load(root, '', variables={}).platform.name}/platform"
@@ -73,7 +75,7 @@ def _ask_for_origin(requirement: str) -> None:
 
 
 def _customer(folder: Path, identity: str) -> int:
-    from reconciler import scaffold
+    from reconciler.begin import scaffold
     from reconciler.cli import connecting
 
     root = connecting.repository_root(folder)
@@ -84,7 +86,7 @@ def _customer(folder: Path, identity: str) -> int:
 
 
 def _script(folder: Path, name: str, customer: str | None) -> int:
-    from reconciler import scaffold
+    from reconciler.begin import scaffold
     from reconciler.cli import connecting, wishes
 
     root = connecting.repository_root(folder)
@@ -132,7 +134,7 @@ def _identity(text: str) -> str:
 
 
 def _refuse_bad_name(name: str, what: str, most: int = 48) -> None:
-    from reconciler import scaffold
+    from reconciler.begin import scaffold
 
     if not scaffold.NAME.fullmatch(name) or len(name) > most:
         raise click.UsageError(f'"{name}" cannot name a {what}: a-z, 0-9 and "-", at most {most}; nothing was written')

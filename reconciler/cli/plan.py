@@ -74,7 +74,7 @@ def plan(
     allow_deletes: int,
 ) -> int:
     """Show what apply would change. Writes nothing."""
-    from reconciler import render, run
+    from reconciler import run, show
     from reconciler.cli import connecting, wishes
 
     terminal = options.terminal
@@ -96,7 +96,7 @@ def plan(
 
             shown = trial.of_plan(shown, repository)
     terminal.finish()
-    terminal.data(render.FORMATS[form](shown, terminal.style))
+    terminal.data(show.FORMATS[form](shown, terminal.style))
     if out is not None:
-        wishes.write(out, render.FORMATS["json"](shown, terminal.style))
+        wishes.write(out, show.FORMATS["json"](shown, terminal.style))
     return wishes.exit_code_of_plan(shown, asked_for=exit_code)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconciler import git
 from reconciler.errors import Problem, UsageProblem
-from reconciler.results import Result, audit_line
+from reconciler.load import git
+from reconciler.plan.results import Result, audit_line
 
 _TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from reconciler.errors import Problem
-from reconciler.render import problems as render_problems
-from reconciler.render.style import Style, coloured, plain
-from reconciler.render.terminal import printable
+from reconciler.show import problems as render_problems
+from reconciler.show.style import Style, coloured, plain
+from reconciler.show.terminal import printable
 
 WIDEST = 200
 

@@ -11,8 +11,8 @@ from reconciler.cli.options import Options, common
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
+    from reconciler.load.repository import Repository
     from reconciler.plan import Preflight
-    from reconciler.repository import Repository
 
 FORMATS = ("text", "json", "github", "sarif")
 
@@ -27,8 +27,8 @@ def validate(options: Options, form: str, preflight: bool, changed_since: str, c
     """Check the repository; tell every problem with its file, line and column. Needs no account."""
     from reconciler.cli import connecting
     from reconciler.errors import ConfigError
-    from reconciler.render import problems as render_problems
-    from reconciler.render import words
+    from reconciler.show import problems as render_problems
+    from reconciler.show import words
 
     if (changed_since or customers) and not preflight:
         raise click.UsageError("--changed-since and --customer say which scripts --preflight starts")
@@ -57,7 +57,7 @@ def _preflight(
 ) -> tuple[Problem, ...]:
     from reconciler import preflight
     from reconciler.cli import wishes
-    from reconciler.render import words
+    from reconciler.show import words
 
     terminal = options.terminal
     scope = wishes.scope(repository, customers, changed_since, "", terminal)

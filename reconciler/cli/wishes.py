@@ -6,16 +6,16 @@ import datetime
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from reconciler import git
 from reconciler.cli import connecting
 from reconciler.cli.files import read as read
 from reconciler.cli.files import write as write
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
 from reconciler.errors import Problem, UsageProblem
+from reconciler.load import git
+from reconciler.load.repository import Repository
 from reconciler.names import did_you_mean
 from reconciler.plan import Plan
-from reconciler.repository import Repository
 from reconciler.run import NOBODY, Wishes
 
 TOLD = 10  # commits

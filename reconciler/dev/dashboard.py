@@ -27,8 +27,8 @@ from reconciler.dev.journal import Entry, Journal
 from reconciler.dev.rounds import Round, Rounds
 from reconciler.dev.urls import Address
 from reconciler.errors import ConfigError, Problem, ReconcilerError
+from reconciler.load.repository import Repository
 from reconciler.local.api import PREFIX
-from reconciler.repository import Repository
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reconciler.dev.journal import Entry
-from reconciler.render import words
+from reconciler.show import words
 
 
 def line(entry: Entry) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reconciler.dev.journal import Entry
-from reconciler.render.style import Style, pad, shown
+from reconciler.show.style import Style, pad, shown
 
 _NAME, _CUSTOMER = 22, 12
 _LEVELS = {"error": "error", "warn": "warning"}

@@ -15,7 +15,7 @@ from reconciler.dev.platform import Platform, Settings
 from reconciler.dev.rounds import Round
 from reconciler.dev.watching import Watch, told
 from reconciler.errors import Problem
-from reconciler.results import Result
+from reconciler.plan.results import Result
 
 
 @dataclass(frozen=True, slots=True)

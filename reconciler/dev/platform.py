@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from reconciler import cloudflare, transport
 from reconciler.dev import urls
 from reconciler.dev.journal import Entry, Journal
 from reconciler.dev.rounds import Account, Round, Rounds
@@ -29,8 +28,9 @@ from reconciler.local.runtime_binary import find_workerd
 from reconciler.local.server import Server
 from reconciler.local.store import Store
 from reconciler.local.switches import Switches
+from reconciler.look import cloudflare, transport
 from reconciler.model import Secret
-from reconciler.results import Result
+from reconciler.plan.results import Result
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -210,7 +210,7 @@ def _reconcile(platform: Platform, cause: str) -> None:
 
 
 def _told(error: ReconcilerError) -> str:
-    from reconciler.render import problems
-    from reconciler.render.style import PLAIN
+    from reconciler.show import problems
+    from reconciler.show.style import PLAIN
 
     return problems.text(error.problems, PLAIN)

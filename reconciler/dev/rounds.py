@@ -15,16 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler import config, kinds, run
-from reconciler.cloudflare import Api
+from reconciler import kinds, run
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.explain import explain_worker
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Ledger
+from reconciler.load import config
+from reconciler.load.repository import Repository
+from reconciler.look.cloudflare import Api
+from reconciler.look.ledger import Ledger
 from reconciler.model import Key, Worker
 from reconciler.plan import Action, Change, Explanation, Plan
-from reconciler.repository import Repository
-from reconciler.results import Outcome, Result
+from reconciler.plan.explain import explain_worker
+from reconciler.plan.results import Outcome, Result
 from reconciler.run import Outlook, Wishes
 
 KEPT = 30

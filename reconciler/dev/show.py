@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from reconciler import render
+from reconciler import show
 from reconciler.dev.rounds import Round
 from reconciler.dev.urls import Address
 from reconciler.errors import Problem
+from reconciler.load.repository import Repository
 from reconciler.local.api import LOCAL_TOKEN, PREFIX
 from reconciler.plan import Action
-from reconciler.render.style import Style, pad, shown
-from reconciler.repository import Repository
-from reconciler.results import Outcome, Result
+from reconciler.plan.results import Outcome, Result
+from reconciler.show.style import Style, pad, shown
 
 MOST_ADDRESSES = 40  # more are on the dashboard
 MOST_RESULTS = 12  # of one round; beyond, only what failed
@@ -74,7 +74,7 @@ def round_lines(done: Round, style: Style) -> Iterator[str]:
     yield f"{clock}  {shown(done.cause)}"
     results: Sequence[Result] = done.results if len(done.results) <= MOST_RESULTS else done.failed
     for result in results[:MOST_RESULTS]:
-        for line in render.result_line(result, style).split("\n"):
+        for line in show.result_line(result, style).split("\n"):
             yield f"          {line.rstrip()}"
     if not done.problems:
         yield f"          {_outcome(done, style)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reconciler.repository import Customer, Repository
+from reconciler.load.repository import Customer, Repository
 from reconciler.routing.patterns import filled, uses
 
 LOOPBACK = "127.0.0.1"

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from reconciler import config, customer_file
 from reconciler.dev.entries import clock
 from reconciler.dev.rounds import Round
 from reconciler.dev.urls import Address
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.files import CUSTOMER_FILE, Folder
+from reconciler.load import config, customer_file
+from reconciler.load.files import CUSTOMER_FILE, Folder
+from reconciler.load.repository import Customer, Repository, Script
 from reconciler.model import PROTECT_TAG, Module, Worker
 from reconciler.plan import ABSENT, Plan
-from reconciler.render import words
-from reconciler.repository import Customer, Repository, Script
 from reconciler.run import Outlook
+from reconciler.show import words
 from reconciler.status import Standing, standings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from reconciler.files import CUSTOMER_FILE
+from reconciler.load.files import CUSTOMER_FILE
 
 PLATFORM_FILE = "platform.yaml"
 # An editor writes a file in several steps within a few milliseconds; 30 ms of silence end a save.

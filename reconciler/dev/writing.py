@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler import files, schema
 from reconciler.dev.views import EDITABLE
 from reconciler.errors import ConfigError, Problem, Where
-from reconciler.files import CUSTOMER_FILE
-from reconciler.repository import Customer, Repository
-from reconciler.source import Source, parse
+from reconciler.load import files, schema
+from reconciler.load.files import CUSTOMER_FILE
+from reconciler.load.repository import Customer, Repository
+from reconciler.load.source import Source, parse
 
 CUSTOMERS = "customers"
 NEW = "+"  # the choice of a customer that is not there yet

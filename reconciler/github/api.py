@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from reconciler import transport
 from reconciler.errors import Problem, ReconcilerError, UsageProblem
-from reconciler.transport import Answer, OneHost
+from reconciler.look import transport
+from reconciler.look.transport import Answer, OneHost
 
 DEFAULT_URL = "https://api.github.com"
 ACTIONS_BOT = "github-actions[bot]"  # who the token of a workflow run acts as

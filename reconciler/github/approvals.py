@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler import git, source
 from reconciler.errors import Problem, ReconcilerError, Severity
 from reconciler.github import actions, owners
 from reconciler.github.api import GitHub
 from reconciler.github.owners import Files, Verdict
-from reconciler.source import Source
+from reconciler.load import git, source
+from reconciler.load.source import Source
 
 _ADMINISTERING = ("admin", "maintain")
 

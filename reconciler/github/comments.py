@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 from reconciler.github.api import Comment, GitHub
 from reconciler.github.reviewed import Reviewed, remember
 from reconciler.plan import Plan
-from reconciler.render import markdown, plan_markdown
+from reconciler.show import markdown, plan_markdown
 
 LIMIT = 65_536  # characters of a comment; GitHub answers 422 beyond
 _SAFE_MARGIN = 500

@@ -13,9 +13,9 @@ from urllib.parse import quote
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.github.api import GitHub, Issue
 from reconciler.model import Key
-from reconciler.render import findings as render_findings
-from reconciler.render import markdown
-from reconciler.results import Finding, FindingKind
+from reconciler.plan.results import Finding, FindingKind
+from reconciler.show import findings as render_findings
+from reconciler.show import markdown
 
 LABEL = "reconciler-drift"
 LIMIT = 65_536  # characters of an issue's body

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from reconciler.errors import Problem, Where
+from reconciler.load.source import Source
 from reconciler.model import canonical
-from reconciler.source import Source
 
 CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")  # the first of them counts
 PLATFORM = "platform.yaml"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.plan import Action, Plan
-from reconciler.render import findings as render_findings
-from reconciler.render import markdown, plan_html, plan_markdown, words
-from reconciler.render.plan_text import problem_lines
-from reconciler.render.style import Style
-from reconciler.results import Finding, Outcome
+from reconciler.plan.results import Finding, Outcome
+from reconciler.show import findings as render_findings
+from reconciler.show import markdown, plan_html, plan_markdown, words
+from reconciler.show.plan_text import problem_lines
+from reconciler.show.style import Style
 
 _SMALLEST = 20_000  # what the Markdown of a plan needs at the least
 _ROW_ROOM = 400

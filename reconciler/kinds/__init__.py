@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from reconciler.errors import Where
-from reconciler.guards import USER_WORKER
 from reconciler.kinds import (
     custom_domain,
     dispatcher,
@@ -22,10 +21,11 @@ from reconciler.kinds import (
     workers_dev,
 )
 from reconciler.kinds.connection import Connection
-from reconciler.look import Interest, Seen, look
+from reconciler.load.repository import Repository
+from reconciler.look.listing import Interest, Seen, look
 from reconciler.model import Key, Resource, SecretReference, State, Worker
 from reconciler.plan import Action, Cause, Change
-from reconciler.repository import Repository
+from reconciler.plan.guards import USER_WORKER
 
 
 class Kind(Protocol):

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from reconciler import config
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.exchange import Part
 from reconciler.kinds.connection import Connection
+from reconciler.load import config
+from reconciler.look.exchange import Part
 from reconciler.model import Assets, Resource, Secret
 
 UPLOADERS = 3  # buckets of one Worker at a time, as wrangler has it; each may hold 40 MB

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reconciler.cloudflare import Api
-from reconciler.ledger import Entry, Ledger
-from reconciler.repository import Repository
+from reconciler.load.repository import Repository
+from reconciler.look.cloudflare import Api
+from reconciler.look.ledger import Entry, Ledger
 
 
 @dataclass(frozen=True)

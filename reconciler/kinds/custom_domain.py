@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.kinds import edge
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.load.repository import Repository
+from reconciler.look.listing import Seen
 from reconciler.model import Resource, Worker
 from reconciler.plan import Change
-from reconciler.repository import Repository
 
 NAME = "custom_domain"
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconciler import config, routing
+from reconciler import routing
 from reconciler.errors import ConfigError
 from reconciler.kinds import namespace, outbound_worker, routing_kv, shipped, tail_worker, uploads, user_worker
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.load import config
+from reconciler.load.repository import Dispatcher, Repository
+from reconciler.look.listing import Seen
 from reconciler.model import Key, Module, Resource, Worker, owner_in
 from reconciler.plan import Cause, Change
-from reconciler.repository import Dispatcher, Repository
 
 NAME = "dispatcher"
 ROLE = "dispatcher"  # a tag, beside the owner's: see outbound_worker.ROLE

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds import dispatcher
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Entry
-from reconciler.look import Route, Seen
+from reconciler.load.repository import Repository
+from reconciler.look.ledger import Entry
+from reconciler.look.listing import Route, Seen
 from reconciler.model import Key, Resource, digest
-from reconciler.repository import Repository
 
 
 def wanted(repository: Repository, kind: str, name: str, where: Where | None) -> Resource:

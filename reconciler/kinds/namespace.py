@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from reconciler.errors import Problem, Refused
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Entry
-from reconciler.look import Seen
+from reconciler.load.repository import Repository
+from reconciler.look.ledger import Entry
+from reconciler.look.listing import Seen
 from reconciler.model import Key, Resource, Worker, digest
 from reconciler.plan import Change
-from reconciler.repository import Repository
 
 NAME = "namespace"
 

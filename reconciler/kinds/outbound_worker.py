@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler import config, egress
 from reconciler.errors import Where
 from reconciler.kinds import shipped, tail_worker, uploads
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.load import config, egress
+from reconciler.load.repository import Repository
+from reconciler.look.listing import Seen
 from reconciler.model import Key, Module, Resource, SecretReference, Worker
 from reconciler.plan import Change
-from reconciler.repository import Repository
 
 NAME = "outbound_worker"
 ROLE = "outbound-worker"  # a tag: tells our ordinary Workers apart once the repository no longer names them

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from reconciler.kinds import edge
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Entry
-from reconciler.look import Route, Seen
+from reconciler.load.repository import Repository
+from reconciler.look.ledger import Entry
+from reconciler.look.listing import Route, Seen
 from reconciler.model import Resource, Worker
 from reconciler.plan import Change
-from reconciler.repository import Repository
 
 NAME = "route"
 ZONE = "zone"  # what the ledger keeps zones under that we made routes in: they are looked at as long as one may be left

@@ -16,8 +16,8 @@ from typing import Any
 from reconciler import routing
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds.connection import Connection
+from reconciler.load.repository import Platform
 from reconciler.model import Module, Worker
-from reconciler.repository import Platform
 
 PAIRS_PER_CALL = 10_000
 BYTES_PER_CALL = 50_000_000  # Cloudflare takes 100 MB; half of it leaves room for the JSON around the values

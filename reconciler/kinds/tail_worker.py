@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler import config
 from reconciler.kinds import uploads
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.load import config
+from reconciler.load.repository import Repository
+from reconciler.look.listing import Seen
 from reconciler.model import Key, Resource, Worker
 from reconciler.plan import Change
-from reconciler.repository import Repository
 
 NAME = "tail_worker"
 ROLE = "tail-worker"  # a tag, as in outbound_worker

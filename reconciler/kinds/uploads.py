@@ -11,15 +11,15 @@ import json
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler import wire
 from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds import assets
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Entry
-from reconciler.look import Seen
+from reconciler.look import wire
+from reconciler.look.ledger import Entry
+from reconciler.look.listing import Seen
+from reconciler.look.replies import Row
 from reconciler.model import PROTECT_TAG, Key, Resource, Secret, SecretReference, Worker, digest_in, owner_in
 from reconciler.plan import Cause, Change
-from reconciler.replies import Row
 
 
 def resource_of(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from reconciler import config, wire
-from reconciler.guards import USER_WORKER
 from reconciler.kinds import namespace, tail_worker, uploads
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.load import config
+from reconciler.load.repository import Repository
+from reconciler.look import wire
+from reconciler.look.listing import Seen
 from reconciler.model import PROTECT_TAG, Key, Resource, Worker
 from reconciler.plan import Change
-from reconciler.repository import Repository
+from reconciler.plan.guards import USER_WORKER
 
 NAME = USER_WORKER
 READ = "user_worker_read"  # what the ledger keeps tags under that were read, and are not of an upload of ours

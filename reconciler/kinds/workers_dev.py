@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from reconciler.kinds import dispatcher, edge
 from reconciler.kinds.connection import Connection
-from reconciler.look import Seen
+from reconciler.load.repository import Repository
+from reconciler.look.listing import Seen
 from reconciler.model import Key, Resource, Worker, digest
 from reconciler.plan import Change
-from reconciler.repository import Repository
 
 NAME = "workers_dev"
 

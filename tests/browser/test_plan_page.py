@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.render import plan_html
+from reconciler.show import plan_html
 from tests import plans
 from tests.browser.chromium import EXECUTABLE, Page, browser
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import config, preflight, resolution
+from reconciler import preflight
 from reconciler.errors import ConfigError, ReconcilerError
-from reconciler.render import problems as render_problems
-from reconciler.render import resolution as render_resolution
-from reconciler.render.style import PLAIN
+from reconciler.load import config, resolution
+from reconciler.show import problems as render_problems
+from reconciler.show import resolution as render_resolution
+from reconciler.show.style import PLAIN
 
 HERE = Path(__file__).parent
 CASES = sorted(folder.parent for folder in HERE.glob("*/command"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reconciler import schema
+from reconciler.load import schema
 from tests.cases.messages import messages
 
 TOLD = "\n".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*/expected.txt")))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from reconciler.begin.scaffold import with_script
 from reconciler.cli import reconciler
-from reconciler.scaffold import with_script
 
 
 def run(folder: Path, *words: str) -> Result:

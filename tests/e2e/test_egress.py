@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import egress
-from reconciler.egress import Egress, Header, Layer
+from reconciler.load import egress
+from reconciler.load.egress import Egress, Header, Layer
 from reconciler.model import SecretReference
 from tests.e2e.bare_workerd import WORKERS, Running, workerd
 

@@ -139,6 +139,6 @@ def test_without_a_runtime_the_platform_says_how_to_get_it(tmp_path: Path) -> No
 
 
 def test_pytest_starts_no_slower_for_it() -> None:
-    heavy = "{'httpx', 'yaml', 'werkzeug', 'reconciler.config', 'reconciler.local.store', 'sqlite3'}"
+    heavy = "{'httpx', 'yaml', 'werkzeug', 'reconciler.load.config', 'reconciler.local.store', 'sqlite3'}"
     check = f"import pytest, sys; import reconciler.dev.pytest_plugin; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import ConfigError, UsageProblem
 from reconciler.github import actions, summaries
-from reconciler.results import audit_line
+from reconciler.plan.results import audit_line
 from tests import plans
 from tests.github.workflow import assignments
 
@@ -113,7 +113,7 @@ def plans_results() -> list[Any]:
     from reconciler.errors import Problem
     from reconciler.model import Key
     from reconciler.plan import Action
-    from reconciler.results import Outcome, Result
+    from reconciler.plan.results import Outcome, Result
 
     good = Result(Key("user_worker", "shop"), Action.UPDATE, Outcome.APPLIED, "globex")
     bad = replace(good, outcome=Outcome.FAILED, problem=Problem("refused|<b>", why="@octocat"))

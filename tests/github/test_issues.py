@@ -8,8 +8,8 @@ from reconciler.errors import ConfigError, Where
 from reconciler.github import issues
 from reconciler.github.api import GitHub
 from reconciler.model import Key
-from reconciler.render import findings as render_findings
-from reconciler.results import Finding, FindingKind
+from reconciler.plan.results import Finding, FindingKind
+from reconciler.show import findings as render_findings
 from tests import plans
 from tests.github.hub import Hub
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import source
 from reconciler.errors import Severity
 from reconciler.github import approvals, owners
 from reconciler.github.api import GitHub
 from reconciler.github.owners import Files
-from reconciler.source import Source
+from reconciler.load import source
+from reconciler.load.source import Source
 from tests.github.hub import Hub
 
 PLATFORM = "platform: acme\nself_service: [scripts.*.vars, scripts.*.limits.cpu_ms]\n"

@@ -18,10 +18,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from reconciler import config, resolution
 from reconciler.errors import ReconcilerError
-from reconciler.render import problems as render_problems
-from reconciler.render.style import PLAIN
+from reconciler.load import config, resolution
+from reconciler.show import problems as render_problems
+from reconciler.show.style import PLAIN
 
 SAMPLE = Path(__file__).parents[2]
 TEXTS = ("platform.yaml", "platform", "customers")

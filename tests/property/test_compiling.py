@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import config
 from reconciler.errors import ConfigError
-from reconciler.repository import Repository
+from reconciler.load import config
+from reconciler.load.repository import Repository
 
 PLATFORM = "platform: acme\nnamespace: n\nprune: true\ntiers: {basic: {limits: {cpu_ms: 10}}}\n"
 MODULE = "export default { fetch() { return new Response('hi'); } };\n"

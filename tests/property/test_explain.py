@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler import routing
-from reconciler.explain import HIDDEN, LARGEST_BYTES, MOST_LINES, explain, explain_code, explain_worker
 from reconciler.model import Module, SecretReference, Worker, canonical
 from reconciler.plan import ABSENT, FieldChange
+from reconciler.plan.explain import HIDDEN, LARGEST_BYTES, MOST_LINES, explain, explain_code, explain_worker
 
 names = st.sampled_from(["a", "b", "0", "1", "__a", "it's", '"q"', "a.b", "root['a']", "", "type", "modules", "tags"])
 scalars = st.sampled_from([None, True, False, 0, 1, 1.0, 0.0, -0.0, 0.5, "", "0", "1", "a", "None", "null", 2**60])

@@ -18,19 +18,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconciler import cloudflare, config, factoring, importer, importing, layers, run, transport
+from reconciler import run
+from reconciler.begin import factoring, importer, importing
+from reconciler.begin.importer import Found
 from reconciler.errors import Where
-from reconciler.importer import Found
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Ledger
+from reconciler.load import config, layers
+from reconciler.load.repository import Platform, Repository
+from reconciler.load.source import parse
+from reconciler.load.yaml_text import to_yaml
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.store import Store
+from reconciler.look import cloudflare, transport
+from reconciler.look.ledger import Ledger
 from reconciler.model import Module, Secret, Worker
 from reconciler.plan import Cause, Plan
-from reconciler.repository import Platform, Repository
-from reconciler.results import Outcome
-from reconciler.source import parse
-from reconciler.yaml_text import to_yaml
+from reconciler.plan.results import Outcome
 from tests.scenarios.platform import ACCOUNT, TODAY
 
 NAMESPACE = "acme-production"

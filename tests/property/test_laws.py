@@ -14,8 +14,8 @@ from reconciler.apply import apply
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model import Key, Resource, State
 from reconciler.plan import Action, Change, Plan, make_plan, simulate, waits
-from reconciler.render import plan_json
-from reconciler.results import Outcome, Result
+from reconciler.plan.results import Outcome, Result
+from reconciler.show import plan_json
 from tests.strategies import OWNER, Situation, owned, situations
 
 law = settings(max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])

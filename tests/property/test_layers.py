@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import config, layers, resolution, source
+from reconciler.load import config, layers, resolution, source
 
 NAMES = st.sampled_from(["A", "B", "C"])
 TEXTS = st.sampled_from(["1", "x", "NO"])

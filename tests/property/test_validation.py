@@ -11,8 +11,8 @@ import jsonschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import schema, source, validation
-from reconciler.checker import checker
+from reconciler.load import schema, source, validation
+from reconciler.load.checker import checker
 
 PLATFORM = {
     "platform": "acme",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.dev import writing
 from reconciler.errors import ConfigError
-from reconciler.source import parse
+from reconciler.load.source import parse
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,8}", fullmatch=True)
 COMMENTS = st.sampled_from(["", "# a comment\n", "\n", "\n# two\n\n# three\n"])

@@ -19,17 +19,19 @@ from typing import Any
 
 import httpx
 
-from reconciler import cloudflare, config, drift, routing, run, transport
+from reconciler import drift, routing, run
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Ledger
+from reconciler.load import config
+from reconciler.load.repository import Repository
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.faults import Faults
 from reconciler.local.store import ORDINARY, Store
 from reconciler.local.switches import Switches
+from reconciler.look import cloudflare, transport
+from reconciler.look.ledger import Ledger
 from reconciler.model import Secret
 from reconciler.plan import Plan
-from reconciler.repository import Repository
-from reconciler.results import Finding, FindingKind, Outcome, Result
+from reconciler.plan.results import Finding, FindingKind, Outcome, Result
 from reconciler.routing.table import routes as routes_of
 
 TODAY = datetime.date(2026, 11, 24)

@@ -14,7 +14,7 @@ import pytest
 from reconciler.local.faults import Fault, Kind
 from reconciler.local.switches import Switches
 from reconciler.model import digest_tag
-from reconciler.render import words
+from reconciler.show import words
 from tests.scenarios.platform import ACCOUNT, MODULE, Platform
 
 BY_HAND = MODULE.replace("hello", "by hand")

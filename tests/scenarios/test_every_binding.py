@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from reconciler import config, importer, importing, run
+from reconciler import run
+from reconciler.begin import importer, importing
 from reconciler.bindings import KINDS
 from reconciler.kinds.connection import Connection
-from reconciler.ledger import Ledger
+from reconciler.load import config
+from reconciler.look.ledger import Ledger
 from tests.binding_examples import full
 from tests.scenarios.platform import ACCOUNT, MODULE, TODAY, Platform
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.results import Outcome
+from reconciler.plan.results import Outcome
 from tests.scenarios.platform import MODULE, Killed, Platform, Strike
 
 Answer = Callable[[], httpx.Response]

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler import routing, run
 from reconciler.kinds import dispatcher, routing_kv
-from reconciler.switching import PARTS_READ
+from reconciler.kinds.switching import PARTS_READ
 from tests.scenarios.platform import ACCOUNT, MODULE, Platform, Strike
 
 HOSTNAMES = 1000  # enough for four parts

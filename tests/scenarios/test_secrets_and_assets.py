@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.ledger import Ledger
 from reconciler.local.api_assets import BUCKET_FILES
 from reconciler.local.switches import Switches
+from reconciler.look.ledger import Ledger
 from tests.scenarios.platform import ACCOUNT, MODULE, Killed, Platform, Strike
 
 SECRET = "globex-shop: {secrets: {API_KEY: {env: GLOBEX_KEY}, TOKEN: {env: GLOBEX_TOKEN}}, "

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.budget import REQUESTS_PER_WINDOW, SPACING, WINDOW, SharedBudget, Turn
+from reconciler.look.budget import REQUESTS_PER_WINDOW, SPACING, WINDOW, SharedBudget, Turn
 
 CLOUDFLARE = 1_200  # in any 300 seconds
 

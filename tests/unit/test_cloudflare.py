@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.cloudflare import Api, connect
 from reconciler.errors import LocalError, ReconcilerError, UsageProblem
-from reconciler.exchange import Part
+from reconciler.look.cloudflare import Api, connect
+from reconciler.look.exchange import Part
+from reconciler.look.replies import ApiError, NotFound, Unreachable
+from reconciler.look.transport import Polite, Unlimited
 from reconciler.model import Module, Secret
-from reconciler.replies import ApiError, NotFound, Unreachable
-from reconciler.transport import Polite, Unlimited
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 TOKEN = "tok-4f1c9a7e2b"
@@ -392,7 +392,7 @@ def test_no_proxy_and_no_credentials_are_taken_from_the_environment(monkeypatch:
     """The environment is the input here, and nothing of ours is replaced."""
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
-    from reconciler.transport import over_network
+    from reconciler.look.transport import over_network
 
     one = connect("http://127.0.0.1:9/", Secret(TOKEN), ACCOUNT, Polite(over_network(), Unlimited(), retries=0))
     with pytest.raises(Unreachable) as caught:

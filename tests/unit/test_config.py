@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import config
 from reconciler.errors import ConfigError, Where
+from reconciler.load import config
+from reconciler.load.repository import Repository
 from reconciler.model import SecretReference
-from reconciler.repository import Repository
 
 ROOT = Path(__file__).parents[2]
 TODAY = datetime.date(2026, 11, 24)

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import config
 from reconciler.cli.dev import FAULTS
 from reconciler.dev import highlight, log, show, urls
 from reconciler.dev.journal import Entry, Journal
 from reconciler.dev.rounds import Round
 from reconciler.dev.watching import Watch, told, watched_folders
 from reconciler.errors import Problem
+from reconciler.load import config
 from reconciler.local.faults import NAMED
-from reconciler.render.style import plain
+from reconciler.show.style import plain
 from tests import small_platform
 
 REQUEST = {

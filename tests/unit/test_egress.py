@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler import egress
-from reconciler.egress import Egress, Layer, Verdict
 from reconciler.errors import Severity, Where
+from reconciler.load import egress
+from reconciler.load.egress import Egress, Layer, Verdict
 from reconciler.model import SecretReference
 
 SECTION: dict[str, Any] = {

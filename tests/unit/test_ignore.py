@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.ignore import NoPattern, ignored, pattern
+from reconciler.load.ignore import NoPattern, ignored, pattern
 
 SEGMENTS = st.text(alphabet="ab*?.[]!-\\", min_size=1, max_size=5) | st.sampled_from(["**", "*", "a", "b.map", "[a-c]"])
 LINES = st.builds(

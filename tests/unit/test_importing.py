@@ -9,10 +9,11 @@ import httpx
 import pytest
 from cloudflare import Cloudflare
 
-from reconciler import importer, importing, transport
+from reconciler.begin import importer, importing
 from reconciler.errors import UsageProblem, Where
+from reconciler.load.repository import Platform, Repository
 from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
-from reconciler.repository import Platform, Repository
+from reconciler.look import transport
 from tests.property.test_import import CODE, ESM, NAMESPACE, Account, accounts, files_below, load
 from tests.scenarios.platform import ACCOUNT
 

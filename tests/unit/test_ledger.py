@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.ledger import Entry, Ledger
+from reconciler.look.ledger import Entry, Ledger
 
 ENTRY = Entry("d" * 32, "etag", "2026-11-24T00:00:00Z", "", "API_KEY=2", "globex", '["eu", "globex"]')
 SPAWN = multiprocessing.get_context("spawn")

@@ -9,10 +9,10 @@ import pytest
 from reconciler.errors import Where
 from reconciler.model import Key
 from reconciler.plan import Coverage
-from reconciler.render import findings as render
-from reconciler.render import markdown
-from reconciler.render.style import PLAIN
-from reconciler.results import Finding, FindingKind
+from reconciler.plan.results import Finding, FindingKind
+from reconciler.show import findings as render
+from reconciler.show import markdown
+from reconciler.show.style import PLAIN
 from tests import plans
 
 FINDINGS = [

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from reconciler.plan import Action, Change, Explanation, FieldChange, Plan
-from reconciler.render import plan_html
+from reconciler.show import plan_html
 from tests import plans
 
 SAMPLES = [plans.nothing, plans.small, plans.middling, plans.alike, plans.hostile]

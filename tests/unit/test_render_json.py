@@ -13,8 +13,8 @@ import pytest
 from reconciler.errors import ConfigError, NotReviewed, Where
 from reconciler.model import Secret
 from reconciler.plan import ABSENT, FieldChange
-from reconciler.render import plan_json
-from reconciler.render.json_position import position
+from reconciler.show import plan_json
+from reconciler.show.json_position import position
 from tests import plans
 
 SAMPLES = [plans.nothing, plans.small, plans.middling, plans.hostile]

@@ -14,8 +14,8 @@ from markdown_it.token import Token
 
 from reconciler.model import Worker
 from reconciler.plan import Plan
-from reconciler.render import markdown, plan_markdown
-from reconciler.render.terminal import printable
+from reconciler.show import markdown, plan_markdown
+from reconciler.show.terminal import printable
 from tests import plans
 
 SAMPLES = [plans.nothing, plans.small, plans.middling, plans.alike, plans.hostile]

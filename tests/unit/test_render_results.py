@@ -8,10 +8,10 @@ from dataclasses import replace
 from reconciler.errors import Problem, Where
 from reconciler.model import Key
 from reconciler.plan import Action, Plan
-from reconciler.prices import monthly_cents
-from reconciler.render import result_line, results_summary
-from reconciler.render.style import coloured
-from reconciler.results import Outcome, Result, audit_line
+from reconciler.plan.prices import monthly_cents
+from reconciler.plan.results import Outcome, Result, audit_line
+from reconciler.show import result_line, results_summary
+from reconciler.show.style import coloured
 from tests import plans
 
 PLAN = Plan("acme", "acme-production")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.explain import explain_worker
 from reconciler.plan import Action, Explanation, FieldChange, Plan
-from reconciler.render import plan_text
-from reconciler.render.style import coloured, columns, cut, plain
+from reconciler.plan.explain import explain_worker
+from reconciler.show import plan_text
+from reconciler.show.style import coloured, columns, cut, plain
 from tests import plans
 
 SAMPLES = [plans.nothing, plans.small, plans.middling, plans.alike, plans.hostile]

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import ReconcilerError
-from reconciler.model import Module, Secret
-from reconciler.replies import (
+from reconciler.look.replies import (
     ApiError,
     NotFound,
     Reply,
@@ -25,6 +24,7 @@ from reconciler.replies import (
     sequence,
     success,
 )
+from reconciler.model import Module, Secret
 
 CALL = "GET somewhere"
 

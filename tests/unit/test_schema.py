@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reconciler import schema, source
-from reconciler.checker import checker
+from reconciler.load import schema, source
+from reconciler.load.checker import checker
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {"platform.schema.json": schema.platform, "customer.schema.json": schema.customer}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import files, javascript, scripts
 from reconciler.errors import Where
-from reconciler.files import Folder
+from reconciler.load import files, javascript, scripts
+from reconciler.load.files import Folder
 from reconciler.model import Module
 
 # --- imports

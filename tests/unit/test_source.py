@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import source
 from reconciler.errors import ConfigError, Where
+from reconciler.load import source
 
 
 def data(text: str) -> object:

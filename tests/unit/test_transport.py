@@ -13,10 +13,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reconciler import transport
-from reconciler.budget import SharedBudget, Unlimited
 from reconciler.errors import LocalError
-from reconciler.transport import LARGEST_REPLY, REPEATABLE, RETRIES, OneHost, Polite, ReadOnly, TooLarge, over_network
+from reconciler.look import transport
+from reconciler.look.budget import SharedBudget, Unlimited
+from reconciler.look.transport import (
+    LARGEST_REPLY,
+    REPEATABLE,
+    RETRIES,
+    OneHost,
+    Polite,
+    ReadOnly,
+    TooLarge,
+    over_network,
+)
 
 NOW = 1_800_000_000.0
 Step = httpx.Response | Exception

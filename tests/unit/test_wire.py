@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.look.wire import SECRET_KINDS, marks, metadata, unmarked, worker_of
 from reconciler.model import PROTECT_TAG, Assets, Module, SecretReference, Worker
-from reconciler.wire import SECRET_KINDS, marks, metadata, unmarked, worker_of
 
 names = st.sampled_from(["A", "B", "CACHE", "API_KEY", "x-y"])
 values = st.recursive(

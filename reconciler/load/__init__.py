@@ -1,0 +1,1 @@
+"""Load: the repository on disk becomes values, or problems with their places."""

@@ -1,0 +1,219 @@
+"""The repository on disk as a value: load it whole, with every problem at once, and read single Workers again.
+
+platform.yaml first, then each customer's folder by itself, then what holds across customers. To add a check of one
+file: settings.py or scripts.py; of several customers: _across here.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from reconciler import routing
+from reconciler.errors import ConfigError, Problem, Severity, Where
+from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file
+from reconciler.load.files import Folder
+from reconciler.load.repository import (
+    Approval,
+    Customer,
+    Dispatcher,
+    ExpectedDrift,
+    Ordinary,
+    OutboundWorker,
+    Platform,
+    Repository,
+    Route,
+    Safety,
+    Script,
+)
+from reconciler.model import PROTECT_TAG, Assets, Worker
+
+__all__ = [
+    "Approval",
+    "Customer",
+    "Dispatcher",
+    "ExpectedDrift",
+    "Ordinary",
+    "OutboundWorker",
+    "Platform",
+    "Repository",
+    "Route",
+    "Safety",
+    "Script",
+    "dispatcher_settings",
+    "load",
+    "read_asset",
+    "read_ordinary",
+    "read_outbound",
+    "read_trial",
+    "read_worker",
+    "routed_scripts",
+]
+
+CUSTOMERS = "customers"
+
+
+def load(
+    root: Path,
+    environment: str = "",
+    *,
+    variables: Mapping[str, str],
+    today: datetime.date | None = None,
+    kept: Path | None = None,
+) -> Repository:
+    """Everything below `root`. Raises ConfigError with every problem, warnings included, when one is an error.
+
+    `kept` is the file that compiled customers are kept in between runs; without one every file is read.
+    """
+    day = today or datetime.datetime.now(datetime.UTC).date()
+    loaded = platform_file.load(root, environment, variables, day)
+    problems = list(loaded.problems)
+    customers: list[Customer] = []
+    if loaded.terms is None:
+        found = files.customers(root, CUSTOMERS)
+        problems += [*found.problems, *(one for each in found.customers for one in customer_file.source_problems(each))]
+    else:
+        compiled, of_tree = compiling.compile_all(root, CUSTOMERS, loaded.terms, kept)
+        problems += [*of_tree, *(one for each in compiled for one in each.problems)]
+        customers += [each.customer for each in compiled if each.customer is not None]
+    if loaded.platform is not None:
+        problems += _across(loaded.platform, customers)
+    if loaded.platform is not None and loaded.egress is not None:
+        ids = {one.id for one in customers}
+        problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=ids)
+    told = excerpts.with_lines(root, problems)
+    if loaded.platform is None or any(one.severity is Severity.ERROR for one in told):
+        raise ConfigError(told)
+    by_id = {one.id: one for one in sorted(customers, key=lambda one: one.id)}
+    return Repository(root, loaded.platform, by_id, told, terms=loaded.terms)
+
+
+def read_worker(repository: Repository, script_name: str) -> Worker:
+    """The whole Worker of a script, from the files as they are now. Raises ConfigError when they have become wrong."""
+    customer = repository.customers[repository.script(script_name).customer]
+    assert repository.terms is not None
+    return customer_file.read_worker(_folder(repository.root, customer.folder), repository.terms, script_name)
+
+
+def read_trial(repository: Repository, script_name: str) -> customer_file.Trial:
+    """A script with what is needed to try it. Raises ConfigError when the files have become wrong."""
+    customer = repository.customers[repository.script(script_name).customer]
+    assert repository.terms is not None
+    return customer_file.read_trial(_folder(repository.root, customer.folder), repository.terms, script_name)
+
+
+def read_outbound(repository: Repository, name: str) -> Worker:
+    """The whole Worker of an outbound Worker. Raises ConfigError when its files have become wrong."""
+    return read_ordinary(repository, repository.platform.outbound_workers[name])
+
+
+def read_ordinary(repository: Repository, one: Ordinary) -> Worker:
+    """The whole Worker of a platform's own, without what the reconciler adds to it. Raises ConfigError."""
+    return platform_file.read_ordinary(repository.root, one)
+
+
+def read_asset(repository: Repository, assets: Assets, path: str) -> bytes:
+    """The bytes of a static file, by its path in the manifest. Raises ConfigError when it cannot be read any more."""
+    file = f"{assets.folder}{path}"
+    try:
+        return files.read_below(repository.root, file)
+    except (OSError, ValueError) as error:
+        raise ConfigError([Problem("the file cannot be read", Where(file), str(error), code="unreadable")]) from None
+
+
+def dispatcher_settings(platform: Platform) -> routing.DispatcherSettings:
+    """The dispatcher as the routing table needs to know it."""
+    own = platform.dispatcher
+    if own is None:
+        return routing.DispatcherSettings(platform.name)
+    return routing.DispatcherSettings(
+        platform.name, own.hostname, own.path, own.table, own.pages, own.hostname_where, own.path_where
+    )
+
+
+def routed_scripts(customers: Iterable[Customer]) -> Iterator[routing.RoutedScript]:
+    """Every script as the routing table needs to know it."""
+    for customer in customers:
+        for one in customer.scripts:
+            yield routing.RoutedScript(
+                one.name,
+                one.customer,
+                one.tier,
+                suspended=customer.suspended,
+                cpu_ms=one.cpu_ms,
+                subrequests=one.subrequests,
+                outbound=one.outbound_worker,
+                hostnames=one.hostnames,
+                where=one.where,
+            )
+
+
+def _folder(root: Path, path: str) -> Folder:
+    found = [one for one in files.customers(root, path).customers if one.path == path]
+    return found[0] if found else Folder(root, path, ())
+
+
+def _across(platform: Platform, customers: list[Customer]) -> Iterator[Problem]:
+    """What no folder can know by itself: names that are taken twice, and routes."""
+    yield from _customers_twice(customers)
+    names: dict[str, Script] = {}
+    for script in sorted((one for each in customers for one in each.scripts), key=lambda one: _place(one)):
+        first = names.setdefault(script.name, script)
+        if first is not script:
+            why = f"the namespace has one script of a name; customer {first.customer} has it at {first.where}"
+            what = f"script {script.name} is declared twice"
+            yield Problem(what, script.where, why, "rename one of the two", "script-twice")
+    yield from _previous(names)
+    yield from _tags(names, {one.id for one in customers}, set(platform.tiers))
+    unique = list(names.values())
+    kept = [one for one in routed_scripts(customers) if names[one.name].where == one.where] if unique else []
+    outbounds = platform.outbound_workers
+    bindings = [
+        replace(one, where=outbounds[one.name].where)
+        for one in routing.outbound_bindings({name: one.parameters for name, one in outbounds.items()})
+    ]
+    yield from routing.check(dispatcher_settings(platform), kept, bindings)
+
+
+def _place(script: Script) -> tuple[str, int, int]:
+    return (script.where.file, script.where.line, script.where.column)
+
+
+def _customers_twice(customers: list[Customer]) -> Iterator[Problem]:
+    seen: dict[str, Customer] = {}
+    for one in sorted(customers, key=lambda one: one.folder):
+        first = seen.setdefault(one.id, one)
+        if first is not one:
+            why = f"the id is the name of the folder, and {first.folder} has it already"
+            what = f"customer {one.id} stands in the tree twice"
+            yield Problem(what, one.where, why, "rename one of the folders", "customer-twice")
+
+
+def _previous(names: Mapping[str, Script]) -> Iterator[Problem]:
+    claimed: dict[str, Script] = {}
+    for script in names.values():
+        for old in script.previously:
+            if old in names:
+                why = f"it is declared at {names[old].where}, so it is no former name"
+                what = f"script {script.name} cannot have been {old}"
+                yield Problem(what, script.where, why, "remove it from `previously`", "previously")
+            first = claimed.setdefault(old, script)
+            if first is not script:
+                why = f"script {first.name} says the same at {first.where}"
+                what = f"script {script.name} cannot have been {old}"
+                yield Problem(what, script.where, why, "name it once", "previously")
+
+
+def _tags(names: Mapping[str, Script], customers: set[str], tiers: set[str]) -> Iterator[Problem]:
+    """Tags tell customers and tiers apart; a user's own must not look like another's."""
+    for script in names.values():
+        for tag in script.tags:
+            if tag in (script.customer, script.tier, PROTECT_TAG):
+                continue
+            if tag in customers or tag in tiers:
+                noun = "customer" if tag in customers else "tier"
+                why = f"its scripts are found by that tag, so script {script.name} would count as one of them"
+                what = f'the tag "{tag}" is the name of another {noun}'
+                yield Problem(what, script.where, why, "use another tag", "tag-taken")

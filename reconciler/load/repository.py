@@ -1,0 +1,192 @@
+"""The repository as values: what platform.yaml and customers/ say, resolved and typed.
+
+Nothing here reads a file. A Script is a row, small enough for a million of them; the whole Worker behind it is read
+again when it is shown or sent (config.read_worker).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from reconciler.errors import Problem, Where
+from reconciler.load.source import Source
+from reconciler.model import Module, SecretReference
+from reconciler.routing import Hostname, RoutedScript
+
+DEFAULT_OUTBOUND = "default"  # the outbound Worker that ships with the reconciler, configured by `egress`
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Permission to delete some scripts, past caps and protection."""
+
+    names: tuple[str, ...]
+    reason: str
+    expires: datetime.date  # the last day that it holds
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedDrift:
+    """Scripts whose drift is known, until a day."""
+
+    names: tuple[str, ...]
+    reason: str
+    expires: datetime.date
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    max_deletes_count: int = 25
+    max_deletes_percent: int = 20  # of our live scripts; at least one may go
+    max_deletes_per_customer_percent: int = 100
+    approvals: tuple[Approval, ...] = ()
+    where: Where | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    pattern: str
+    zone: str
+    where: Where
+
+
+@dataclass(frozen=True, slots=True)
+class Ordinary:
+    """A Worker that the platform itself runs. Settings and bindings are in wire form; contents are read on demand."""
+
+    name: str
+    where: Where
+    main: str = ""  # relative to the repository
+    modules: tuple[str, ...] = ()  # paths and patterns
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    bindings: tuple[Mapping[str, Any], ...] = ()
+    secrets: Mapping[str, SecretReference] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundWorker(Ordinary):
+    """A Worker that the fetches of user Workers pass through."""
+
+    parameters: tuple[str, ...] = ()  # what the dispatcher tells it, request by request
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher(Ordinary):
+    """The Worker that leads requests to scripts. `main` is "" for the shim that ships with the reconciler."""
+
+    hostname: str = ""  # pattern; "" for none
+    path: str = ""
+    routes: tuple[Route, ...] = ()
+    custom_domains: tuple[Hostname, ...] = ()
+    workers_dev: bool = False
+    table: Literal["bundle", "kv"] = "bundle"
+    pages: Mapping[str, str] = field(default_factory=dict)  # a name of routing.PAGES -> HTML
+    hostname_where: Where | None = None
+    path_where: Where | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """platform.yaml, with the chosen environment over it."""
+
+    name: str  # the owner's id
+    namespace: str
+    where: Where
+    account_id: str = ""  # "" when neither platform.yaml nor the environment says it
+    trusted: bool = False
+    environment: str = ""
+    prune: bool = False
+    safety: Safety = field(default_factory=Safety)
+    dispatcher: Dispatcher | None = None
+    outbound_workers: Mapping[str, OutboundWorker] = field(default_factory=dict)
+    tail_workers: Mapping[str, Ordinary] = field(default_factory=dict)
+    egress: Mapping[str, Any] | None = None  # the section as it is written
+    egress_where: Where | None = None
+    tiers: tuple[str, ...] = ()
+    expected_drift: tuple[ExpectedDrift, ...] = ()
+    self_service: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A row for one user Worker."""
+
+    name: str
+    customer: str
+    tier: str
+    where: Where
+    digest: str  # of its whole Worker
+    tags: tuple[str, ...] = ()  # without the owner's and the digest's
+    cpu_ms: int | None = None
+    subrequests: int | None = None
+    outbound_worker: str = ""  # "" for none
+    hostnames: tuple[Hostname, ...] = ()
+    protect: bool = False
+    previously: tuple[str, ...] = ()
+    secrets: tuple[tuple[str, SecretReference], ...] = ()
+    has_assets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    id: str
+    name: str
+    tier: str
+    suspended: bool
+    folder: str  # relative to the repository, with "/"
+    where: Where
+    scripts: tuple[Script, ...] = ()  # by name
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of values, and where it stands."""
+
+    label: str  # "defaults", "tier basic", "customer globex", "script globex-shop"
+    data: Mapping[str, Any]
+    source: Source
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """All of the platform that a customer's scripts depend on."""
+
+    defaults: tuple[Layer, ...]
+    tiers: Mapping[str, tuple[Layer, ...]]
+    modules: tuple[Module, ...]  # injected into every upload
+    outbound_workers: frozenset[str]
+    today: datetime.date
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Everything that was loaded, without a problem."""
+
+    root: Path
+    platform: Platform
+    customers: Mapping[str, Customer]
+    warnings: tuple[Problem, ...] = ()
+    scope: frozenset[str] = frozenset()  # the customers that a run looks at; empty for all
+    elsewhere: tuple[RoutedScript, ...] | None = None  # under a scope: how the others are routed by now
+    terms: Terms | None = field(default=None, repr=False)
+
+    def scripts(self) -> Iterator[Script]:
+        """Every script, by name."""
+        return iter(self._by_name.values())
+
+    def script(self, name: str) -> Script:
+        """Raises KeyError for a name that the repository does not have."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Script]:
+        rows = [script for customer in self.customers.values() for script in customer.scripts]
+        return {script.name: script for script in sorted(rows, key=lambda script: script.name)}
