@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
+# Everything that a load goes through; git.py is asked about commits, which are no part of a repository's files.
 MODULES = (
-    "source", "validation", "config", "customer_file", "platform_file", "settings", "scripts", "files", "egress",
-    "resolution", "preflight", "routing/check", "routing/patterns",
-)  # fmt: skip
+    *sorted(file for file in PACKAGE.glob("load/*.py") if file.stem != "git"),
+    PACKAGE / "preflight.py",
+    PACKAGE / "routing/check.py",
+    PACKAGE / "routing/patterns.py",
+)
 PARTS = ("what", "where", "why", "fix")  # the order in which Problem takes them
 _LINE = {"what": "(?:error|warning): {}$", "why": "  why: {}$", "fix": "  fix: {}$"}
 
@@ -31,13 +34,15 @@ def messages() -> Iterator[Message]:
     """Every text of every problem. What comes from elsewhere whole (the server's words, a rule of the schema) is none
     of these."""
     for module in MODULES:
-        tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+        tree = ast.parse(module.read_text(encoding="utf-8"))
         for function in (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)):
             for call in _calls(function):
                 for part, value in _parts(call):
                     for text, expression in _texts(value, function):
                         if text.strip("…"):
-                            yield Message(module, part, text, re.compile(_LINE[part].format(expression), re.MULTILINE))
+                            yield Message(
+                                module.stem, part, text, re.compile(_LINE[part].format(expression), re.MULTILINE)
+                            )
 
 
 def _calls(function: ast.FunctionDef) -> Iterator[ast.Call]:

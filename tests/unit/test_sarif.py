@@ -14,9 +14,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from reconciler import config
 from reconciler.errors import ConfigError, Problem, Severity, Where
-from reconciler.render.problems import SARIF_RESULTS, sarif
+from reconciler.load import config
+from reconciler.show.problems import SARIF_RESULTS, sarif
 
 HERE = Path(__file__).parent
 CASES = sorted((HERE.parent / "cases").glob("*/repo"))
