@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -166,8 +166,10 @@ def _interruptible(terminal: Terminal, limit: float | None) -> Iterator[Callable
     def interrupt(number: int, frame: FrameType | None) -> None:
         del frame
         if asked:  # now: what is running would otherwise be waited for, and it may wait for minutes itself
-            terminal.warn("stopped: what was running may have been done; the next plan tells")
-            sys.stdout.flush()
+            # Past Python's streams: this may have come in the middle of writing to one, which may not be entered twice.
+            os.write(2, b"stopped: what was running may have been done; the next plan tells\n")
+            with suppress(RuntimeError):
+                sys.stdout.flush()
             os._exit(7)
         asked.append(number)
         terminal.warn("stopping: running calls end, the rest is left for the next run; Ctrl-C again stops now")

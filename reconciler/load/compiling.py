@@ -39,6 +39,8 @@ SPREAD_FROM = 400  # folders; below that a second process costs more than it sav
 PROCESSES = 2
 CHUNK = 100
 ROWS_PER_READ = 2_000
+# The folders whose code a compiled row depends on, beside the modules of the top level.
+COMPILED_BY = ("load", "routing")
 
 _SCHEMA = 1
 _TABLE = "CREATE TABLE IF NOT EXISTS compiled (key BLOB PRIMARY KEY, row TEXT NOT NULL) WITHOUT ROWID"
@@ -188,9 +190,11 @@ def terms_digest(terms: Terms) -> str:
 def _code() -> str:
     """The code that is running: another version compiles to other rows."""
     seen = hashlib.sha256()
-    for one in sorted(resources.files("reconciler").iterdir(), key=lambda one: one.name):
-        if one.name.endswith(".py"):
-            seen.update(one.read_bytes())
+    package = resources.files("reconciler")
+    for folder in (package, *(package.joinpath(name) for name in COMPILED_BY)):
+        for one in sorted(folder.iterdir(), key=lambda one: one.name):
+            if one.name.endswith(".py"):
+                seen.update(one.read_bytes())
     return seen.hexdigest()
 
 

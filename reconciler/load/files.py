@@ -1,6 +1,6 @@
 """Files of the repository: which there are, and their bytes, without ever leaving the folder they belong to.
 
-Law: no symlink is followed, no device or pipe is opened, and no path leads out (tests/unit/test_files.py).
+Law: no symlink is followed, no device or pipe is opened, and no path leads out (tests/unit/test_scripts.py).
 """
 
 from __future__ import annotations
