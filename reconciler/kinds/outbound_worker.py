@@ -96,7 +96,7 @@ def _worker(repository: Repository, name: str) -> Worker:
     return Worker(
         main=shipped.EGRESS,
         modules=(shipped.module(shipped.EGRESS), Module(egress.MODULE_NAME, shipped.JAVASCRIPT, egress.module(rules))),
-        settings={"compatibility_date": shipped.COMPATIBILITY_DATE},
+        settings={"compatibility_date": shipped.COMPATIBILITY_DATE, **repository.platform.egress_settings},
         tags=(ROLE,),
         secrets=rules.secrets,
     )

@@ -9,6 +9,7 @@ from reconciler.model import Module
 
 DISPATCHER = "dispatcher.mjs"
 EGRESS = "egress.mjs"
+TAIL = "tail.mjs"
 JAVASCRIPT = "application/javascript+module"
 COMPATIBILITY_DATE = "2026-10-01"  # of the runtime that these are tested with
 

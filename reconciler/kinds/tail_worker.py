@@ -1,11 +1,15 @@
-"""Tail Workers: ordinary Workers of the platform that receive the trace events of others."""
+"""Tail Workers: ordinary Workers of the platform that receive the trace events of others.
+
+The dispatcher names all of them unless it says otherwise, and with it they get the events of every user Worker that it
+calls. One without code of its own is the sample that ships with the reconciler: one JSON line for each invocation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.kinds import uploads
+from reconciler.kinds import shipped, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.load import config
 from reconciler.load.repository import Repository
@@ -51,5 +55,15 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 
 def _worker(repository: Repository, name: str) -> Worker:
-    worker = config.read_ordinary(repository, repository.platform.tail_workers[name])
-    return replace(worker, tags=(*worker.tags, ROLE))
+    settings = repository.platform.tail_workers[name]
+    if settings.main:
+        worker = config.read_ordinary(repository, settings)
+        return replace(worker, tags=(*worker.tags, ROLE))
+    return Worker(
+        main=shipped.TAIL,
+        modules=(shipped.module(shipped.TAIL),),
+        settings={"compatibility_date": shipped.COMPATIBILITY_DATE, **settings.settings},
+        bindings=settings.bindings,
+        tags=(ROLE,),
+        secrets=settings.secrets,
+    )

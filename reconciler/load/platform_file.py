@@ -31,7 +31,9 @@ from reconciler.model import Module, Worker
 from reconciler.names import did_you_mean, listed
 
 PLATFORM_FILE = "platform.yaml"
-_INHERITED = ("compatibility_date", "compatibility_flags", "observability")  # by the platform's own Workers
+# What the platform's own Workers take over from `defaults`. Those that ship here run on the date they are tested with.
+_OBSERVED = ("observability", "logpush")
+_INHERITED = ("compatibility_date", "compatibility_flags", *_OBSERVED)
 
 
 @dataclass
@@ -228,6 +230,7 @@ class _Reader:
                 for name in sorted(data.get("tail_workers", {}))
             },
             egress=data.get("egress"),
+            egress_settings=settings.settings_of(self._inherited(_OBSERVED)),
             egress_where=self.source.where(("egress",)) if "egress" in data else None,
             tiers=tuple(sorted(data.get("tiers", {}))),
             expected_drift=tuple(self._expected_drift(data.get("expected_drift", ()))),
@@ -260,9 +263,7 @@ class _Reader:
     def _ordinary(self, what: str, *path: str) -> dict[str, Any]:
         """What the platform's own Workers share. Checks their code as well."""
         own: Mapping[str, Any] = _at(self.source.data, path)
-        defaults = layers.resolve(one.data for one in layers_at(self.source, "defaults", "defaults"))
-        inherited = {key: defaults[key] for key in _INHERITED if key in defaults}
-        resolved = layers.merge(inherited, own)
+        resolved = layers.merge(self._inherited(_INHERITED if own.get("main") else _OBSERVED), own)
 
         def at(*rest: str | int) -> Where:
             return self.source.where((*path, *rest)) if rest else self.source.where_key(path)
@@ -285,6 +286,10 @@ class _Reader:
             self.problems.extend(found.problems)
         return shared
 
+    def _inherited(self, names: Iterable[str]) -> dict[str, Any]:
+        defaults = layers.resolve(one.data for one in layers_at(self.source, "defaults", "defaults"))
+        return {name: defaults[name] for name in names if name in defaults}
+
     def _outbound(self, name: str) -> OutboundWorker:
         shared = self._ordinary("outbound Worker", "outbound_workers", name)
         parameters = self.source.data["outbound_workers"][name].get("parameters", ())
@@ -293,9 +298,13 @@ class _Reader:
     def _dispatcher(self) -> Dispatcher:
         own, at = self.source.data["dispatcher"], self.source.where
         path = ("dispatcher",)
+        shared = self._ordinary("dispatcher", "dispatcher")
+        tails = [{"service": name} for name in sorted(self.source.data.get("tail_workers", {}))]
+        if tails and "tail_consumers" not in own:
+            shared["settings"]["tail_consumers"] = tails
         return Dispatcher(
             name=own["name"],
-            **self._ordinary("dispatcher", "dispatcher"),
+            **shared,
             hostname=own.get("hostname", ""),
             path=own.get("path", ""),
             routes=tuple(

@@ -108,6 +108,7 @@ class Platform:
     outbound_workers: Mapping[str, OutboundWorker] = field(default_factory=dict)
     tail_workers: Mapping[str, Ordinary] = field(default_factory=dict)
     egress: Mapping[str, Any] | None = None  # the section as it is written
+    egress_settings: Mapping[str, Any] = field(default_factory=dict)  # of its Worker, in wire form
     egress_where: Where | None = None
     tiers: tuple[str, ...] = ()
     expected_drift: tuple[ExpectedDrift, ...] = ()

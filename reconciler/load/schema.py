@@ -137,8 +137,15 @@ def _platform_properties() -> Schema:
         ),
         "egress": egress.SCHEMA,
         "tail_workers": names_of(
-            map_of("A tail Worker.", ordinary(), ["main"]),
-            "Workers that get the trace events of the dispatcher and of every script.",
+            map_of(
+                "A tail Worker.",
+                {
+                    **ordinary(),
+                    "main": path("Its main module; left out, the sample that ships here.", "platform/tail.mjs"),
+                },
+            ),
+            "Workers that get the trace events of the dispatcher and of every script that it calls. The dispatcher "
+            "names all of them, unless it has `tail_consumers` of its own.",
             WORKER_NAME,
             _WORKER_RULE,
         ),

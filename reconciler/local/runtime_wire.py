@@ -48,7 +48,7 @@ def wire(script: StoredScript, *, trusted: bool, newest_date: str) -> Wire:
         "values": values,
         "bindings": bindings,
         "assets": _assets(script) if script.assets else None,
-        "tails": [one["service"] for one in metadata.get("tail_consumers") or ()],
+        "tails": _tails(script),
         "trusted": trusted,
         "suspect": False,
         "problem": _problem(script),
@@ -128,7 +128,8 @@ def _service(_script: StoredScript, binding: Mapping[str, Any]) -> Wire:
     return {"stub": {"entrypoint": "Service", "props": {**_without_none(props), "props": binding.get("props") or {}}}}
 
 
-def _dispatch(_script: StoredScript, binding: Mapping[str, Any]) -> Wire:
+def _dispatch(script: StoredScript, binding: Mapping[str, Any]) -> Wire:
+    """The dispatcher's tail Workers get the events of the user Workers that it calls."""
     outbound = binding.get("outbound")
     parameters = [one["name"] if isinstance(one, dict) else one for one in (outbound or {}).get("params") or ()]
     through = None
@@ -136,8 +137,12 @@ def _dispatch(_script: StoredScript, binding: Mapping[str, Any]) -> Wire:
         worker = outbound["worker"]
         entrypoint = worker.get("entrypoint")
         through = _without_none({"service": worker["service"], "entrypoint": entrypoint, "parameters": parameters})
-    props = {"namespace": binding["namespace"], "outbound": through}
+    props = {"namespace": binding["namespace"], "outbound": through, "tails": _tails(script)}
     return {"parameters": parameters, "stub": {"entrypoint": "Dispatch", "props": props}}
+
+
+def _tails(script: StoredScript) -> list[str]:
+    return [one["service"] for one in script.metadata.get("tail_consumers") or ()]
 
 
 def _own_assets(script: StoredScript, _binding: Mapping[str, Any]) -> Wire:

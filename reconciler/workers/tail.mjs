@@ -1,8 +1,9 @@
 /**
  * A sample tail Worker: one JSON line for each invocation of the dispatcher and of the user Workers behind it.
  *
- * Deploy it as an ordinary Worker and name it under `tail_workers`. Set on the dispatcher alone, it gets the events
- * of every user Worker that the dispatcher calls. Replace `emit` to send the lines somewhere else.
+ * `tail_workers: {acme-tail: {}}` in platform.yaml deploys it. Set on the dispatcher alone, it gets the events of every
+ * user Worker that the dispatcher calls. To send the lines somewhere else, copy this file, name the copy as its `main`,
+ * and replace `emit`.
  */
 export default {
   tail(events) {

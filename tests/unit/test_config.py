@@ -233,7 +233,8 @@ def test_own_dispatchers_and_tail_workers_are_read_whole(tmp_path: Path) -> None
     worker = config.read_ordinary(repository, own)
     assert [one.name for one in worker.modules] == ["own.mjs"]
     assert worker.bindings == ({"name": "B", "type": "plain_text", "text": "x"},), "user Workers' variables stay theirs"
-    assert worker.settings == {"compatibility_date": "2026-10-01"}
+    # It names the tail Workers by itself: with them the events of every script that it calls.
+    assert worker.settings == {"compatibility_date": "2026-10-01", "tail_consumers": [{"service": "tail"}]}
     assert config.read_ordinary(repository, tail).settings == {"compatibility_date": "2026-09-01"}
 
 

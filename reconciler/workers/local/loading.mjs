@@ -21,6 +21,9 @@ const isolates = new Map(); // key -> Isolate, the least recently used first
 let generation = 0;
 let serial = 0;
 
+/** Called by nobody's dispatcher: from outside, by a service binding, as an outbound or a tail Worker. */
+export const DIRECTLY = { outbound: null, tails: [] };
+
 /** An id for one invocation. */
 export const nextId = () => (serial += 1);
 
@@ -65,13 +68,14 @@ export function invalidate(env, ctx, namespace, name) {
 /**
  * Run one call against a script's isolate, loading it first if need be.
  *
- * `outbound` names the Worker that the script's own requests go through; null: they go to the network as the
- * platform allows it. A script that is dispatched with two different ones has two isolates, so that code which gets
- * around the hooks still cannot get around the outbound Worker.
+ * `way` is how it is called: its `outbound` names the Worker that the script's own requests go through (null: they go
+ * to the network as the platform allows it), its `tails` the dispatcher's tail Workers, which get the script's events
+ * too. A script that is called in two ways has two isolates, so that code which gets around the hooks still cannot get
+ * around the outbound Worker.
  */
-export async function run(env, ctx, script, outbound, props, call) {
-  const isolate = await open(env, ctx, script, outbound);
-  const entry = stubOf(env, isolate, script, outbound, ctx).getEntrypoint("default", { props });
+export async function run(env, ctx, script, way, props, call) {
+  const isolate = await open(env, ctx, script, way);
+  const entry = stubOf(env, isolate, script, way, ctx).getEntrypoint("default", { props });
   isolate.running.set(props.id, props.params);
   try {
     return await call(entry);
@@ -84,7 +88,7 @@ export async function run(env, ctx, script, outbound, props, call) {
 /** Start a script's modules and let go of them: what went wrong, or "". */
 export async function tryStart(env, ctx, script) {
   try {
-    const isolate = await open(env, ctx, script, null);
+    const isolate = await open(env, ctx, script, DIRECTLY);
     retire(env, ctx, isolate.key, isolate);
     return isolate.handlers.length ? "" : "The uploaded script has no registered event handlers.";
   } catch (error) {
@@ -103,8 +107,8 @@ export function statistics() {
   return { known: known.size, loaded: isolates.size, loads: generation, requests: serial };
 }
 
-async function open(env, ctx, script, outbound) {
-  const key = `${script.namespace}/${script.name}@${script.revision}|${outbound ? JSON.stringify(outbound) : ""}`;
+async function open(env, ctx, script, way) {
+  const key = `${script.namespace}/${script.name}@${script.revision}|${way === DIRECTLY ? "" : JSON.stringify(way)}`;
   let isolate = isolates.get(key);
   if (isolate) {
     isolates.delete(key); // to the end: most recently used
@@ -118,7 +122,7 @@ async function open(env, ctx, script, outbound) {
     makeRoom(env, ctx);
   }
   try {
-    isolate.handlers = await stubOf(env, isolate, script, outbound, ctx).getEntrypoint().ready();
+    isolate.handlers = await stubOf(env, isolate, script, way, ctx).getEntrypoint().ready();
   } catch (error) {
     if (isolates.get(key) === isolate) isolates.delete(key);
     throw new StartError(String(error.message).replace(/^Failed to start Worker:\n/, ""));
@@ -128,15 +132,15 @@ async function open(env, ctx, script, outbound) {
   return isolate;
 }
 
-function stubOf(env, isolate, script, outbound, ctx) {
+function stubOf(env, isolate, script, way, ctx) {
   return env.LOADER.get(isolate.id, async () => {
     const whole = script.modules ? script : await read(env, script.namespace, script.name);
     if (whole === null) throw new Error("Worker not found.");
-    return code(env, ctx, whole, outbound, isolate.key);
+    return code(env, ctx, whole, way, isolate.key);
   });
 }
 
-function code(env, ctx, script, outbound, key) {
+function code(env, ctx, script, { outbound, tails }, key) {
   const kinds = Object.keys(BY_KIND).filter((kind) => script.bindings.some((binding) => binding.kind === kind));
   const modules = { [MAIN]: { js: mainModule(script, kinds) } };
   for (const kind of kinds) modules[`${FOLDER}/${kind}.mjs`] = { js: BY_KIND[kind] };
@@ -164,7 +168,7 @@ function code(env, ctx, script, outbound, key) {
     modules,
     env: { ...script.values, __reconciler: { settings, stubs } },
     globalOutbound: exports.Outbound({ props: { namespace, name, outbound, key, secret } }),
-    tails: script.tails.map((service) => exports.Tail({ props: { service, namespace, name } })),
+    tails: [...new Set([...script.tails, ...tails])].map((service) => exports.Tail({ props: { service, namespace, name } })),
   };
 }
 

@@ -11,7 +11,7 @@ import { WorkerEntrypoint } from "cloudflare:workers";
 import { serveAsset } from "./assets.mjs";
 import { leaveByTcp, leavePlatform } from "./egress.mjs";
 import { publicHost, workerFor } from "./hosts.mjs";
-import { StartError, agreedParameters, find, invalidate, nextId, run, statistics, tryStart } from "./loading.mjs";
+import { DIRECTLY, StartError, agreedParameters, find, invalidate, nextId, run, statistics, tryStart } from "./loading.mjs";
 
 const HOST_HEADER = "x-reconciler-host"; // lets a client choose the host that the Worker sees
 const ORDINARY = ""; // the namespace of ordinary Workers
@@ -32,7 +32,7 @@ export default {
     if (rewritten) forwarded.headers.set("host", url.host);
     forwarded.headers.set("cf-connecting-ip", (request.cf?.clientIp ?? "127.0.0.1:0").replace(/:\d+$/, ""));
     try {
-      const response = await answer(env, ctx, script, { outbound: null, cf }, forwarded);
+      const response = await answer(env, ctx, script, { way: DIRECTLY, cf }, forwarded);
       return rewritten ? withLocalLocation(response, url, request) : response;
     } catch (error) {
       return plain(500, `Worker ${name} threw an exception (Cloudflare would answer error 1101).\n\n${told(error)}`);
@@ -59,8 +59,9 @@ export class Dispatch extends WorkerEntrypoint {
   }
 
   #terms(script, target) {
-    const { outbound } = this.ctx.props;
-    return { outbound, params: target.params, limits: lower(script.limits, target.limits), caller: target.caller };
+    const { outbound, tails } = this.ctx.props;
+    const limits = lower(script.limits, target.limits);
+    return { way: { outbound, tails }, params: target.params, limits, caller: target.caller };
   }
 }
 
@@ -85,7 +86,7 @@ export class Service extends WorkerEntrypoint {
 
   #terms(script, { caller }) {
     const { entrypoint, props } = this.ctx.props;
-    return { outbound: null, entrypoint, props, limits: script.limits, caller };
+    return { way: DIRECTLY, entrypoint, props, limits: script.limits, caller };
   }
 }
 
@@ -102,7 +103,7 @@ export class Outbound extends WorkerEntrypoint {
     const script = await find(this.env, ORDINARY, outbound.service);
     if (!script) return plain(502, `There is no outbound Worker named ${outbound.service}. Deploy it first.`);
     const { entrypoint } = outbound;
-    const terms = { outbound: null, entrypoint, params, asOutbound: true, limits: script.limits, caller: rcn?.caller };
+    const terms = { way: DIRECTLY, entrypoint, params, asOutbound: true, limits: script.limits, caller: rcn?.caller };
     return answer(this.env, this.ctx, script, { ...terms, cf: rcn ? request.cf.cf : request.cf }, request);
   }
 
@@ -142,7 +143,7 @@ export class Tail extends WorkerEntrypoint {
       logs: item.logs.flatMap((log) => ownLog(log, this.env.MARK)),
     }));
     const props = { id: nextId(), limits: script.limits };
-    await run(this.env, this.ctx, script, null, props, (entry) => entry.deliver(items));
+    await run(this.env, this.ctx, script, DIRECTLY, props, (entry) => entry.deliver(items));
   }
 }
 
@@ -210,9 +211,9 @@ async function answer(env, ctx, script, terms, request) {
     const served = await serveBeforeCode(request, script, env);
     if (served) return served;
   }
-  const { outbound, cf, ...rest } = terms;
+  const { way, cf, ...rest } = terms;
   const props = { limits: script.limits, ...rest, id: nextId(), cf: cf !== undefined };
-  return run(env, ctx, script, outbound, props, (entry) => entry.fetch(request, { cf: cf ?? {} }));
+  return run(env, ctx, script, way, props, (entry) => entry.fetch(request, { cf: cf ?? {} }));
 }
 
 async function serveBeforeCode(request, script, env) {
@@ -233,10 +234,10 @@ function runsFirst(patterns, path) {
   return !excluded.some(hit) && patterns.some((pattern) => !pattern.startsWith("!") && hit(pattern));
 }
 
-async function callMethod(env, ctx, script, { outbound, ...terms }, method, values) {
+async function callMethod(env, ctx, script, { way, ...terms }, method, values) {
   if (script.problem) throw new Error(script.problem);
   const props = { ...terms, id: nextId(), cf: false };
-  return run(env, ctx, script, outbound, props, (entry) => entry.callMethod(method, values));
+  return run(env, ctx, script, way, props, (entry) => entry.callMethod(method, values));
 }
 
 /** For each limit the lower one of what was uploaded with the script and what the dispatcher gave. */
