@@ -1,4 +1,4 @@
-"""The architecture as a table: a module imports from floors below its own and from its own folder, never in a circle."""
+"""The architecture as a table: a module imports from floors below its own, and never in a circle."""
 
 from __future__ import annotations
 
