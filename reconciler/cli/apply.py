@@ -125,8 +125,9 @@ def _carry_out(
     limit: float | None,
 ) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
-    from reconciler import run, show
+    from reconciler import run
     from reconciler.cli import record
+    from reconciler.show import results_text
 
     if not changes:
         return []
@@ -139,10 +140,10 @@ def _carry_out(
             results.append(result)
             write(result)
             terminal.finish()
-            terminal.data(show.result_line(result, terminal.style))
+            terminal.data(results_text.result_line(result, terminal.style))
             terminal.progress(f"{len(results):,} of {len(changes):,} · {outlook.connection.api.requests:,} requests")
     terminal.finish()
-    terminal.data(show.results_summary(results, outlook.plan, terminal.style))
+    terminal.data(results_text.results_summary(results, outlook.plan, terminal.style))
     return results
 
 

@@ -40,8 +40,17 @@ class StandIn(click.ParamType[tuple[str, str]]):
 
 @click.command()
 @click.option("--once", is_flag=True, help="Start, reconcile once, tell what came of it, and end.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Of the scripts.")
-@click.option("--api-port", type=click.IntRange(0, 65535), default=8788, show_default=True, help="Of API and pages.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, metavar="PORT", help="Of the scripts."
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(0, 65535),
+    default=8788,
+    show_default=True,
+    metavar="PORT",
+    help="Of API and pages.",
+)
 @click.option("--reset", is_flag=True, help="Begin with an empty local account.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Reconcile on every save.")
 @click.option("--fault", type=click.Choice(FAULTS), default=None, help="Rehearse an API that misbehaves.")

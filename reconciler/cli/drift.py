@@ -13,7 +13,12 @@ FORMATS = ("text", "json", "markdown")
 @click.command()
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
 @click.option(
-    "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
+    "--diff-limit",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Read back at most N for diffs.",
 )
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only.")
 @click.option("--verify", type=Amount(), default=0, metavar="N|all", help="Read back N, the least recently read first.")

@@ -33,7 +33,7 @@ _environment = click.option(
 @github.command()
 @click.option("--plan", "plan_file", type=_FILE, help="A plan saved with `plan --out`.")
 @click.option("--outdated", "why", metavar="WHY", help="Instead: mark the comment's plan as outdated.")
-@click.option("--pull", type=int, help="Number of the pull request; else that of the event.")
+@click.option("--pull", type=int, metavar="N", help="Number of the pull request; else that of the event.")
 @click.option("--head", metavar="COMMIT", help="Last commit of the pull request; else that of the event.")
 @_environment
 def comment(plan_file: Path | None, why: str | None, pull: int | None, head: str | None, environment: str) -> int:
@@ -133,7 +133,9 @@ def summary(
 
 
 @github.command()
-@click.option("-C", "folder", type=click.Path(path_type=Path), default=Path(), help="Look for the repository here.")
+@click.option(
+    "-C", "folder", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Look for the repository here."
+)
 @click.option("--base", metavar="REF", required=True, help="The commit that the pull request goes to.")
 @click.option("--author", metavar="LOGIN", help="Who wrote the pull request; else that of the event.")
 def owners(folder: Path, base: str, author: str | None) -> int:

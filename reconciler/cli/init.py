@@ -12,7 +12,9 @@ import click
 @click.argument("words", nargs=-1, metavar="[DIR | customer ID | script NAME | workflows]")
 @click.option("--platform", "platform_name", metavar="ID", help="The platform's id; else the folder's name.")
 @click.option("--customer", metavar="ID", help="Whose script it is; else the only customer, or the folder you are in.")
-@click.option("-C", "folder", type=click.Path(path_type=Path), default=Path(), help="Look for the repository here.")
+@click.option(
+    "-C", "folder", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Look for the repository here."
+)
 def init(words: tuple[str, ...], platform_name: str | None, customer: str | None, folder: Path) -> int:
     """Make a new platform repository in DIR, or add a customer or script to the one you are in.
 

@@ -37,8 +37,22 @@ class Options:
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads a repository; the command gets them as one Options value."""
 
-    @click.option("-C", "folder", type=click.Path(path_type=Path), default=Path(), help="Look for the repository here.")
-    @click.option("--env", "environment", default="", envvar="RECONCILER_ENV", help="Environment of platform.yaml.")
+    @click.option(
+        "-C",
+        "folder",
+        type=click.Path(path_type=Path),
+        default=Path(),
+        metavar="DIR",
+        help="Look for the repository here, and upwards.",
+    )
+    @click.option(
+        "--env",
+        "environment",
+        default="",
+        envvar="RECONCILER_ENV",
+        metavar="NAME",
+        help="Environment of platform.yaml.",
+    )
     @click.option("--local", is_flag=True, help="Use the embedded platform in .reconciler/local; needs no account.")
     @click.option(
         "--env-file", type=click.Path(path_type=Path, dir_okay=False), help="Read variables from this file first."
@@ -47,7 +61,11 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         "--no-color", "colour", flag_value=False, default=None, type=bool, help="No colour; so does NO_COLOR."
     )
     @click.option(
-        "--budget-share", type=click.IntRange(1, 100), default=100, metavar="PERCENT", help="Of the request budget."
+        "--budget-share",
+        type=click.IntRange(1, 100),
+        default=100,
+        metavar="PERCENT",
+        help="Share of the request budget.",
     )
     @click.option("-q", "--quiet", is_flag=True, help="Only data, problems and refusals.")
     @click.option("-v", "--verbose", count=True, help="Tell more of what is done.")

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from reconciler.cli.options import Options, common
-
-FORMATS = ("text", "json", "markdown", "html")
+from reconciler.show import FORMATS
 
 
 class Amount(click.ParamType[int | None]):
@@ -48,11 +47,18 @@ def scoped(command: Any) -> Any:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@click.option(
+    "--format", "form", type=click.Choice(tuple(FORMATS)), default="text", show_default=True, help="How to print."
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the plan as JSON to a file.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when changes are pending, 5 when deletes are refused.")
 @click.option(
-    "--diff-limit", type=click.IntRange(0), default=50, show_default=True, help="Read back at most N for diffs."
+    "--diff-limit",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Read back at most N for diffs.",
 )
 @click.option("--base", metavar="REF", default="", help="Compare with a commit instead of what is live; offline.")
 @click.option("--preflight", is_flag=True, help="Start each changed script in workerd, and make its `tests`.")

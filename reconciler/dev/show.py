@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from reconciler import show
 from reconciler.dev.rounds import Round
 from reconciler.dev.urls import Address
 from reconciler.errors import Problem
@@ -15,6 +14,7 @@ from reconciler.load.repository import Repository
 from reconciler.local.api import LOCAL_TOKEN, PREFIX
 from reconciler.plan import Action
 from reconciler.plan.results import Outcome, Result
+from reconciler.show import results_text
 from reconciler.show.style import Style, pad, shown
 
 MOST_ADDRESSES = 40  # more are on the dashboard
@@ -74,7 +74,7 @@ def round_lines(done: Round, style: Style) -> Iterator[str]:
     yield f"{clock}  {shown(done.cause)}"
     results: Sequence[Result] = done.results if len(done.results) <= MOST_RESULTS else done.failed
     for result in results[:MOST_RESULTS]:
-        for line in show.result_line(result, style).split("\n"):
+        for line in results_text.result_line(result, style).split("\n"):
             yield f"          {line.rstrip()}"
     if not done.problems:
         yield f"          {_outcome(done, style)}"

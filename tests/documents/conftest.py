@@ -77,20 +77,28 @@ def home(tmp_path: Path, python: Path) -> Iterator[Home]:
         yield Home(folder, store, server.url, python)
 
 
-def fill(store: Store, namespace: str, scripts: Mapping[str, Sequence[str]]) -> None:
-    """A namespace that other tools have filled: scripts by name, with their tags."""
+@dataclass(frozen=True)
+class Upload:
+    """A script as another tool uploads it: its modules, the main one first, and what else its metadata says."""
+
+    name: str
+    modules: Mapping[str, str]
+    metadata: Mapping[str, object]
+
+
+def fill(store: Store, namespace: str, uploads: Sequence[Upload]) -> None:
+    """A namespace that other tools have filled."""
     client = Client(create_app(store))
     headers = [("authorization", f"Bearer {LOCAL_TOKEN}")]
     base = f"/client/v4/accounts/{ACCOUNT}/workers/dispatch/namespaces"
     assert client.post(base, json={"name": namespace}, headers=headers).status_code == 200
-    for name, tags in scripts.items():
-        builder = EnvironBuilder(f"{base}/{namespace}/scripts/{name}", method="PUT", headers=headers)
-        builder.form["metadata"] = json.dumps({"main_module": "index.mjs", "tags": list(tags), **_TERMS})
-        code = f"export default {{ fetch: () => new Response({json.dumps(name)}) }};\n".encode()
-        builder.files.add_file("index.mjs", io.BytesIO(code), "index.mjs", "application/javascript+module")
+    for one in uploads:
+        builder = EnvironBuilder(f"{base}/{namespace}/scripts/{one.name}", method="PUT", headers=headers)
+        builder.form["metadata"] = json.dumps({"main_module": next(iter(one.modules)), **one.metadata})
+        for name, code in one.modules.items():
+            builder.files.add_file(name, io.BytesIO(code.encode()), name, "application/javascript+module")
         reply = client.open(builder)
         assert reply.status_code == 200, reply.get_data(as_text=True)
 
 
-_TERMS = {"compatibility_date": "2026-10-01", "limits": {"cpu_ms": 50}}
 _WHO = ("NAME", "EMAIL")

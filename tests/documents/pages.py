@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.documents import picture
+from tests.documents import commands, configuration, picture
 from tests.documents.picture import ROOT
 
 MADE: Mapping[str, Callable[[], str]] = {
     "docs/pictures/plan.svg": picture.plan,
+    "docs/reference/configuration.md": configuration.page,
+    "docs/reference/commands.md": commands.page,
 }
 
 

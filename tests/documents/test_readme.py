@@ -9,7 +9,7 @@ import sys
 from reconciler.local.api import LOCAL_TOKEN
 from reconciler.local.runtime_binary import find_workerd
 from tests.documents import picture
-from tests.documents.conftest import ACCOUNT, ROOT, Home, fill
+from tests.documents.conftest import ACCOUNT, ROOT, Home, Upload, fill
 from tests.documents.session import commands
 
 README = ROOT / "README.md"
@@ -36,7 +36,10 @@ def test_a_new_platform_comes_to_rest_and_its_first_pull_request_has_a_plan(home
 
 
 def test_a_namespace_of_other_tools_is_imported_adopted_and_at_rest(home: Home) -> None:
-    fill(home.account, "acme-production", {"globex-shop": [], "globex-api": [], "initech-status": []})
+    code = "export default { fetch: () => new Response('hello') };\n"
+    terms = {"compatibility_date": "2026-10-01", "limits": {"cpu_ms": 50}}
+    names = ("globex-shop", "globex-api", "initech-status")
+    fill(home.account, "acme-production", [Upload(name, {"index.mjs": code}, terms) for name in names])
     adopting = "reconciler apply --adopt '*'"
     assert f"`{adopting}`" in README.read_text(encoding="utf-8")
     printed = typed(home, TOKENS, IMPORT, (adopting,), LOOK, APPLY)

@@ -10,7 +10,7 @@ from reconciler.model import Key
 from reconciler.plan import Action, Plan
 from reconciler.plan.prices import monthly_cents
 from reconciler.plan.results import Outcome, Result, audit_line
-from reconciler.show import result_line, results_summary
+from reconciler.show.results_text import result_line, results_summary
 from reconciler.show.style import coloured
 from tests import plans
 
