@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ from reconciler.kinds import dispatcher, switching, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.kinds.uploads import missing_secrets
 from reconciler.load.repository import Repository
-from reconciler.look import transport
+from reconciler.look import answers, transport
 from reconciler.look.listing import Seen
 from reconciler.model import Resource, State
 from reconciler.names import did_you_mean
@@ -83,7 +83,9 @@ def look_and_plan(
         now = datetime.datetime.now(datetime.UTC)
         live, coverage = verify(connection, wanted, live, wishes.verify, now, progress=verifying)
     plan = switching.proven(make_plan(wanted, live, policy_of(repository, wishes)), repository, seen, crossing)
-    priced = _priced(replace(plan, coverage=coverage), repository, live, wishes)
+    blind = _blind_spots(connection, seen) if wishes.verify == 0 else ()
+    plan = replace(plan, coverage=coverage, warnings=(*plan.warnings, *blind))
+    priced = _priced(plan, repository, live, wishes, connection.answers)
     return Outlook(connection, wanted, live, seen, priced, wishes)
 
 
@@ -93,7 +95,7 @@ def between(before: Repository, after: Repository, wishes: Wishes) -> Plan:
     live, wanted = kinds.desired(before), kinds.desired(after)
     plan = make_plan(wanted, live, policy_of(after, wishes))
     changes = tuple(replace(one, explanation=_explanation_between(before, after, one)) for one in plan.changes)
-    return replace(_priced(plan, after, live, wishes), changes=changes)
+    return replace(_priced(plan, after, live, wishes, {}), changes=changes)
 
 
 def policy_of(repository: Repository, wishes: Wishes) -> Policy:
@@ -184,8 +186,12 @@ def _refuse_missing_secrets(connection: Connection, changes: Sequence[Change]) -
         raise ConfigError(problems)
 
 
-def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes) -> Plan:
-    requests = {change.key: kinds.requests(repository, change) for change in plan.changes}
+def _blind_spots(connection: Connection, seen: Seen) -> Iterator[Problem]:
+    return answers.blind_spots(connection.answers, tags_in_rows=seen.tags_in_rows)
+
+
+def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes, known: Mapping[str, str]) -> Plan:
+    requests = {change.key: kinds.requests(repository, change, known) for change in plan.changes}
     cost = cost_of(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW)
     return replace(plan, warnings=(*repository.warnings, *plan.warnings), cost=cost)
 

@@ -56,6 +56,12 @@ def loaded(options: Options, at: str = "") -> Iterator[Repository]:
         yield config.load(Path(folder), options.environment, variables=variables(options))
 
 
+def is_repository(folder: Path) -> bool:
+    """Whether there is a platform.yaml here or above."""
+    start = folder.resolve()
+    return any((one / "platform.yaml").is_file() for one in (start, *start.parents))
+
+
 def repository_root(folder: Path) -> Path:
     """The nearest folder upwards that holds platform.yaml."""
     start = folder.resolve()

@@ -43,6 +43,9 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
         )
         plan = run.explained(outlook, diff_limit)
     terminal.finish()
+    blind = [one for one in plan.warnings if one.code == "blind-spot"]
+    if blind:
+        terminal.problems(blind)
     found = drifting.findings(plan, repository.platform.expected_drift, asked.today)
     terminal.data(render_findings.FORMATS[form](found, terminal.style, plan.coverage))
     return 4 if any(one.kind in render_findings.ALARMS for one in found) else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +37,8 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
         rule = importer.customer_rule(customer_tag, customer_name)
     except re.error as error:
         raise click.UsageError(f"the pattern is no regular expression: {error}") from None
-    new = not _is_repository(options.folder)
+    # An import into a part of a repository goes into the whole.
+    new = not connecting.is_repository(options.folder)
     repository = _empty(options, namespace, platform) if new else connecting.load(options)
     if not new and namespace not in ("", repository.platform.namespace):
         raise click.UsageError(f"platform.yaml here names the namespace {repository.platform.namespace}")
@@ -58,12 +58,6 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
     connecting.load(options)  # whole, with what was there before
     importing.forget(root)
     return _tell(terminal, found, staged)
-
-
-def _is_repository(folder: Path) -> bool:
-    """Whether there is a platform.yaml here or above: an import into a part of a repository goes into the whole."""
-    start = folder.resolve()
-    return any((one / "platform.yaml").is_file() for one in (start, *start.parents))
 
 
 def _empty(options: Options, namespace: str, platform: str) -> Repository:

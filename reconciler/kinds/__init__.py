@@ -22,6 +22,7 @@ from reconciler.kinds import (
 )
 from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Repository
+from reconciler.look.answers import moves_nothing
 from reconciler.look.listing import Interest, Seen, look
 from reconciler.model import Key, Resource, SecretReference, State, Worker
 from reconciler.plan import Action, Cause, Change
@@ -137,7 +138,7 @@ def live(seen: Seen, connection: Connection) -> State:
     return State.of(resources, incomplete_because=seen.incomplete_because, vanished=vanished)
 
 
-def requests(repository: Repository, change: Change) -> int:
+def requests(repository: Repository, change: Change, known: Mapping[str, str]) -> int:
     """How many calls a change takes: one, and more of
 
     secrets          3   they are sent after the upload, the digest tag is set, and the row is read back
@@ -145,6 +146,8 @@ def requests(repository: Repository, change: Change) -> int:
     a table in KV    6   the live one is read, its KV namespace found, keys listed before and after, parts written and
                          removed; the first one has less to do, and past 1,000 parts the listings have more pages
     taking over      3   settings and content are read, only the tags are set, and the row is read back
+
+    No row is read back where a probe saw that such writes move nothing in it: `known` is what it learnt.
     """
     settings = repository.platform.dispatcher
     if change.action is Action.DELETE:
@@ -154,6 +157,7 @@ def requests(repository: Repository, change: Change) -> int:
     if change.key.kind != user_worker.NAME:
         return 1
     if change.cause is Cause.ADOPTED:
-        return 4
+        return 4 - moves_nothing(known, "tags")
     script = repository.script(change.key.name)
-    return 1 + 3 * bool(script.secrets) + 2 * script.has_assets
+    of_secrets = 3 - moves_nothing(known, "secret", "tags") if script.secrets else 0
+    return 1 + of_secrets + 2 * script.has_assets

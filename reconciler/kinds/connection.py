@@ -28,6 +28,11 @@ class Connection:
     def owner(self) -> str:
         return self.repository.platform.name
 
+    @functools.cached_property
+    def answers(self) -> Mapping[str, str]:
+        """What `doctor --probe` learnt of this account; see answers.py."""
+        return self.ledger.answers()
+
     def remembered(self, kind: str) -> Mapping[str, Entry]:
         """What the ledger held of a kind when the run began."""
         return self._entries[kind]

@@ -15,6 +15,7 @@ from reconciler.errors import Problem, ReconcilerError, Where
 from reconciler.kinds import assets
 from reconciler.kinds.connection import Connection
 from reconciler.look import wire
+from reconciler.look.answers import moves_nothing
 from reconciler.look.ledger import Entry
 from reconciler.look.listing import Seen
 from reconciler.look.replies import Row
@@ -104,7 +105,7 @@ def put_worker(
     if secrets:
         api.put_secrets(namespace, name, secrets)
         api.put_tags(namespace, name, marks)
-        row = _read_again(connection, namespace, name)
+        row = _read_again(connection, namespace, row, "secret", "tags")
     _remember(connection, after, worker, row)
 
 
@@ -160,13 +161,17 @@ def _marked_only(connection: Connection, namespace: str, change: Change, after: 
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
         return False
     connection.api.put_tags(namespace, after.key.name, wire.marks(worker, connection.owner))
-    _remember(connection, after, worker, _read_again(connection, namespace, after.key.name))
+    before = Row(after.key.name, None, change.before.etag, change.before.modified_on)
+    _remember(connection, after, worker, _read_again(connection, namespace, before, "tags"))
     return True
 
 
-def _read_again(connection: Connection, namespace: str, name: str) -> Row:
-    """After a write that is no upload: it may move the etag and the time of change, which no document tells."""
-    return connection.api.script(namespace, name) or Row(name, None, "", "")
+def _read_again(connection: Connection, namespace: str, row: Row, *writes: str) -> Row:
+    """After writes that are no upload: they may move the etag and the time of change, which no document tells. Where
+    a probe of this account's namespaces saw that they do not, the row from before still holds."""
+    if namespace and moves_nothing(connection.answers, *writes):
+        return row
+    return connection.api.script(namespace, row.name) or Row(row.name, None, "", "")
 
 
 def _remember(connection: Connection, after: Resource, worker: Worker, row: Row) -> None:

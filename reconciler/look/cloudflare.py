@@ -75,9 +75,26 @@ class Api:
         reply = self._http.send("GET", (*self._namespaces,))
         return reply.headers.get("date", "")
 
-    def raw_listing(self, namespace: str) -> Mapping[str, Any]:
+    def account_name(self) -> str:
+        found = mapping(self._http.call("GET", "accounts", self.account))
+        return str(found.get("name") or "")
+
+    def namespace_names(self) -> tuple[str, ...]:
+        found = self._http.list("GET", *self._namespaces)
+        return tuple(str(mapping(one).get("namespace_name") or "") for one in found)
+
+    def raw_listing(self, namespace: str, limit: str = "3") -> Mapping[str, Any]:
         """The first page of a listing as it came, to tell which form this account's listing has."""
-        return self._http.envelope("GET", *self._namespaces, namespace, "scripts", query={"limit": "3"})
+        query = {"limit": limit} if limit else {}
+        return self._http.envelope("GET", *self._namespaces, namespace, "scripts", query=query)
+
+    def missing_script(self, namespace: str, name: str) -> str:
+        """How a script is answered that is not there: "null" inside a good reply, or the error's code."""
+        try:
+            found = mapping(self._http.call("GET", *self._scripts(namespace), name))
+        except NotFound as error:
+            return ", ".join(str(code) for code in sorted(error.codes)) or str(error.status)
+        return "null" if found.get("script") is None else "the script"
 
     # Dispatch namespaces
 
@@ -186,6 +203,11 @@ class Api:
             return one_of(self._http.call("GET", *path), self._http.named("GET", path))
         except NotFound:
             return None
+
+    def patch_settings(self, namespace: str, name: str, settings: Mapping[str, Any]) -> None:
+        """Change these settings and leave the others."""
+        parts = [Part("settings", json.dumps(settings, sort_keys=True).encode(), "application/json")]
+        self._http.call("PATCH", *self._scripts(namespace), name, "settings", parts=parts)
 
     def content(self, namespace: str, name: str) -> tuple[Module, ...] | None:
         """The modules as they are live; their order is the reply's."""

@@ -55,6 +55,7 @@ class Seen:
     # (read only where a Worker of ours is left that this repository does not declare).
     elsewhere: Mapping[str, frozenset[str]] = field(default_factory=dict)
     read_tags: Mapping[str, Entry] = field(default_factory=dict)  # what had to be read, to be remembered
+    tags_in_rows: bool = True  # whether the listing itself shows them
 
     @property
     def incomplete_because(self) -> str:
@@ -98,6 +99,7 @@ def look(
         api.workers_dev(interest.dispatcher) if interest.dispatcher in workers else None,
         _elsewhere(api, interest, workers.values()),
         read_tags,
+        all(row.tags is not None for row in listed.rows),
     )
 
 

@@ -25,7 +25,7 @@ from reconciler.model import Module, Secret
 _SCRIPT_MISSING = frozenset({10007, 10090, 10092})
 _NAMESPACE_MISSING = frozenset({100119, 100120})
 _TOKEN_REFUSED = frozenset({10000, 9000, 9103, 9106, 9109, 1000, 1001})
-_NO_ADD_ON = 10121
+NO_ADD_ON = 10121
 _NO_ROUTE = frozenset({7000, 7003})  # the address itself is wrong, which says nothing of the thing that was asked for
 
 
@@ -142,7 +142,7 @@ def refusal(reply: Reply, call: str) -> ApiError:
     ray, status = _ray(reply), reply.status
     if codes & (_SCRIPT_MISSING | _NAMESPACE_MISSING):
         return NotFound(call, status, messages, ray)
-    if _NO_ADD_ON in codes:
+    if NO_ADD_ON in codes:
         return Unauthorized(
             call, status, messages, ray,
             why="this account has no Workers for Platforms",

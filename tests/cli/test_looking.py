@@ -13,7 +13,7 @@ from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.server import Server
 from reconciler.local.store import Store
 from reconciler.local.switches import Switches
-from tests.cli.terminal import repository, run
+from tests.cli.terminal import edit, repository, run
 from tests.scenarios.platform import ACCOUNT
 
 
@@ -62,3 +62,75 @@ def test_commands_that_look_send_nothing_but_get(folder: Path, account: Account,
     import_ = ("import", "--namespace", "acme-production", "--platform", "acme")
     assert run(tmp_path / "new", *import_, variables=account.variables).code == 0
     assert set(account.methods) == {"GET"}
+
+
+NO_ADD_ON = Switches(dispatch_namespaces=False)
+
+
+def checks(out: str) -> dict[str, str]:
+    """The line of each check by its name."""
+    return {line[2:15].strip(): line for line in out.splitlines() if line[0] in "✓!✗" and line[2] != " "}
+
+
+def test_doctor_looks_at_everything_that_a_run_depends_on(folder: Path, account: Account) -> None:
+    assert run(folder, "apply", "--yes", variables=account.variables).code == 0
+    ran = run(folder, "doctor", variables=account.variables)
+    found = checks(ran.out)
+    assert list(found) == [
+        "python", "git", "workerd", "repository", "token", "account", "add-on", "clock", "namespace", "listing",
+        "permissions", "ledger", "probe",
+    ]  # fmt: skip
+    assert ran.code == 0
+    assert [name for name, line in found.items() if line[0] == "✗"] == []
+    assert "acme-production with 4 scripts" in found["namespace"]
+    assert "rows: flat, tags: yes, etag: yes" in found["listing"]
+    assert "not known" in found["probe"]
+
+
+def test_doctor_probes_and_remembers_the_answers(folder: Path, account: Account) -> None:
+    assert run(folder, "apply", "--yes", variables=account.variables).code == 0
+    ran = run(folder, "doctor", "--probe", variables=account.variables)
+    assert ran.code == 0
+    assert "a write of settings moves: modified_on" in ran.out
+    again = run(folder, "doctor", variables=account.variables)
+    assert "the ninth tag is: refused (10021)" in again.out
+
+
+@pytest.mark.parametrize("account", [NO_ADD_ON], indirect=True)
+def test_doctor_tells_an_account_without_the_add_on(folder: Path, account: Account) -> None:
+    ran = run(folder, "doctor", variables=account.variables)
+    assert ran.code == 1
+    assert ran.out.splitlines()[-2:] == [
+        "✗ add-on       this account has no Workers for Platforms (Cloudflare's error 10121)",
+        "               fix: add it in Cloudflare's dashboard, or set another account_id",
+    ]
+
+
+def test_doctor_tells_a_zone_that_the_account_lacks(folder: Path, account: Account) -> None:
+    edit(folder, "platform.yaml", "zone: acme.app}]", "zone: acme.dev}]")
+    ran = run(folder, "doctor", variables=account.variables)
+    assert ran.code == 1
+    assert checks(ran.out)["permissions"].endswith("no zone acme.dev is to be seen")
+
+
+def test_doctor_tells_a_token_that_is_refused(folder: Path, account: Account) -> None:
+    ran = run(folder, "doctor", variables={**account.variables, "CLOUDFLARE_API_TOKEN": "another"})
+    assert ran.code == 1
+    assert checks(ran.out)["token"][0] == "✗"
+    assert "another" not in ran.out + ran.err
+
+
+def test_doctor_looks_at_the_account_before_there_is_a_repository(tmp_path: Path, account: Account) -> None:
+    ran = run(tmp_path, "doctor", variables=account.variables)
+    assert ran.code == 0
+    found = checks(ran.out)
+    assert found["repository"][0] == "!"
+    assert found["add-on"].endswith("with 0 dispatch namespaces")
+    assert list(tmp_path.glob(".reconciler")) == []
+
+
+def test_doctor_names_what_is_wrong_in_the_repository(folder: Path) -> None:
+    edit(folder, "customers/globex/customer.yaml", "shop.mjs", "nowhere.mjs")
+    ran = run(folder, "doctor", "--local")
+    assert ran.code == 1
+    assert "✗ trouble      customers/globex/customer.yaml:4:" in ran.out

@@ -16,7 +16,7 @@ FLOORS = (
     ("routing",),
     ("load", "look", "plan"),
     ("kinds", "show", "apply", "origin"),
-    ("begin", "drift", "status", "verify", "preflight", "doctor", "github"),
+    ("begin", "drift", "status", "verify", "preflight", "doctor", "probing", "github"),
     ("run",),
     ("dev",),
     ("cli",),
