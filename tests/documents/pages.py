@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.documents import commands, configuration, picture
 from tests.documents.picture import ROOT
@@ -12,14 +13,22 @@ MADE: Mapping[str, Callable[[], str]] = {
     "docs/reference/configuration.md": configuration.page,
     "docs/reference/commands.md": commands.page,
 }
+QUICK = tuple(name for name in MADE if name.endswith(".md"))
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> int:
+    """Write all, or with `check` only say which pages that are quickly made are not as they should be."""
+    if "check" in words:
+        stale = [name for name in QUICK if (ROOT / name).read_text(encoding="utf-8") != MADE[name]()]
+        for name in stale:
+            print(f"{name} is not what the code says: run `python -m tests.documents.pages`, then read the diff")
+        return 1 if stale else 0
     for name, make in MADE.items():
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(make(), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
