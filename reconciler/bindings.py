@@ -100,7 +100,7 @@ class AiSearchNamespace(Binding, kind="ai_search_namespace"):
 
 
 @dataclass(frozen=True)
-class AnalyticsEngine(Binding, kind="analytics_engine"):
+class AnalyticsEngine(Binding, kind="analytics_engine", local="data points are shown among the script's events"):
     """A dataset of Workers Analytics Engine."""
 
     dataset: str = told("The dataset's name.")
@@ -114,7 +114,7 @@ class Artifacts(Binding, kind="artifacts"):
 
 
 @dataclass(frozen=True)
-class Assets(Binding, kind="assets"):
+class Assets(Binding, kind="assets", local="served from the account"):
     """The script's own static assets, for code that serves them itself."""
 
 
@@ -124,7 +124,7 @@ class Browser(Binding, kind="browser"):
 
 
 @dataclass(frozen=True)
-class D1(Binding, kind="d1", local="d1"):
+class D1(Binding, kind="d1", local="a SQLite file"):
     """A D1 database."""
 
     database_id: str = told("The database's id.", examples=["a1b2c3d4-0000-4000-8000-123456789abc"])
@@ -138,7 +138,7 @@ class DataBlob(Binding, kind="data_blob"):
 
 
 @dataclass(frozen=True)
-class DispatchNamespace(Binding, kind="dispatch_namespace"):
+class DispatchNamespace(Binding, kind="dispatch_namespace", local="the account's namespaces"):
     """A dispatch namespace, whose scripts can then be called."""
 
     namespace: str = told("The namespace's name.")
@@ -204,7 +204,7 @@ class Images(Binding, kind="images"):
 
 
 @dataclass(frozen=True)
-class Inherit(Binding, kind="inherit"):
+class Inherit(Binding, kind="inherit", local="what the live script has"):
     """The binding of this name that is live already, kept as it is."""
 
     old_name: str | None = told("Its name on the live script, when that is another.", default=None)
@@ -212,7 +212,7 @@ class Inherit(Binding, kind="inherit"):
 
 
 @dataclass(frozen=True)
-class Json(Binding, kind="json", local="json"):
+class Json(Binding, kind="json", local="the value"):
     """A JSON value. `vars` is the shorter way to write it."""
 
     json: Any = told("The value.")
@@ -226,7 +226,7 @@ class K2(Binding, kind="k2"):
 
 
 @dataclass(frozen=True)
-class KvNamespace(Binding, kind="kv_namespace", local="kv"):
+class KvNamespace(Binding, kind="kv_namespace", local="a table of the account"):
     """A Workers KV namespace."""
 
     namespace_id: str = told("The namespace's id.", examples=["0f2ac74b498b48028cb68387c421e279"])
@@ -261,21 +261,21 @@ class Pipelines(Binding, kind="pipelines"):
 
 
 @dataclass(frozen=True)
-class PlainText(Binding, kind="plain_text", local="text"):
+class PlainText(Binding, kind="plain_text", local="the text"):
     """A text. `vars` is the shorter way to write it."""
 
     text: str = told("The text.")
 
 
 @dataclass(frozen=True)
-class Queue(Binding, kind="queue", local="queue"):
+class Queue(Binding, kind="queue", local="messages are shown among the script's events"):
     """A queue to send messages to."""
 
     queue_name: str = told("The queue's name.")
 
 
 @dataclass(frozen=True)
-class R2Bucket(Binding, kind="r2_bucket", local="r2"):
+class R2Bucket(Binding, kind="r2_bucket"):
     """An R2 bucket."""
 
     bucket_name: str = told("The bucket's name.")
@@ -283,7 +283,7 @@ class R2Bucket(Binding, kind="r2_bucket", local="r2"):
 
 
 @dataclass(frozen=True)
-class Ratelimit(Binding, kind="ratelimit"):
+class Ratelimit(Binding, kind="ratelimit", local="counts per loaded script"):
     """A rate limiter."""
 
     namespace_id: str = told("A number, as text, that you choose: limiters with the same one share their counts.")
@@ -301,13 +301,13 @@ class RatelimitSimple:
 
 @dataclass(frozen=True)
 class SecretKey(
-    Binding, kind="secret_key", local="secret", refused="`secrets`, and crypto.subtle.importKey in the code"
+    Binding, kind="secret_key", local="the key", refused="`secrets`, and crypto.subtle.importKey in the code"
 ):
     """A key for WebCrypto. Its value would stand in the repository, so it cannot be declared here."""
 
 
 @dataclass(frozen=True)
-class SecretText(Binding, kind="secret_text", local="secret", refused="`secrets: {NAME: {env: VARIABLE}}`"):
+class SecretText(Binding, kind="secret_text", local="the value", refused="`secrets: {NAME: {env: VARIABLE}}`"):
     """A secret. Its value would stand in the repository, so it cannot be declared here."""
 
 
@@ -332,7 +332,7 @@ class SendEmail(Binding, kind="send_email"):
 class Service(
     Binding,
     kind="service",
-    local="service",
+    local="the account's Workers",
     egress_bypass="the bound Worker makes its own fetches, which do not pass the outbound Worker",
 ):
     """Another Worker of the account."""
@@ -343,7 +343,7 @@ class Service(
 
 
 @dataclass(frozen=True)
-class TextBlob(Binding, kind="text_blob"):
+class TextBlob(Binding, kind="text_blob", local="the module"):
     """A module as text, for scripts in service-worker syntax."""
 
     part: str = told("The module's name in the upload.")
@@ -357,7 +357,7 @@ class Vectorize(Binding, kind="vectorize"):
 
 
 @dataclass(frozen=True)
-class VersionMetadata(Binding, kind="version_metadata"):
+class VersionMetadata(Binding, kind="version_metadata", local="the upload's version"):
     """The id and time of the version that runs."""
 
 

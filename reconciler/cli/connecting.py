@@ -38,7 +38,8 @@ def _untouched(way: transport.Transport) -> transport.Transport:
 def load(options: Options) -> Repository:
     """Find and load the repository; its warnings are shown with the plan."""
     root = repository_root(options.folder)
-    return config.load(root, options.environment, variables=variables(options), kept=root / COMPILED)
+    repository = config.load(root, options.environment, variables=variables(options), kept=root / COMPILED)
+    return config.with_stand_in_warnings(repository) if options.local else repository
 
 
 @contextmanager

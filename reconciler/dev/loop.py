@@ -88,7 +88,7 @@ class Loop:
         self._terminal.finish()
         for line in show.round_lines(done, self._terminal.style):
             self._terminal.data(line)
-        if problems := show.problems(done):
+        if problems := show.problems(done, before):
             self._terminal.problems(problems)
         if advice := show.advice(done, before, had=had is not None):
             self._terminal.warn(self._terminal.talk_style.paint("faint", advice))

@@ -110,7 +110,8 @@ class Rounds:
 
     def load(self) -> Repository:
         """The files as they are now. Raises ConfigError."""
-        return config.load(self.root, self._environment, variables=self._variables)
+        repository = config.load(self.root, self._environment, variables=self._variables)
+        return config.with_stand_in_warnings(repository)
 
     def run(
         self,

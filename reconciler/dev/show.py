@@ -80,11 +80,14 @@ def round_lines(done: Round, style: Style) -> Iterator[str]:
         yield f"          {_outcome(done, style)}"
 
 
-def problems(done: Round) -> list[Problem]:
-    """What stands in the way, in the files or of the guards."""
-    if done.plan is None or done.quiet:
+def problems(done: Round, before: Round | None) -> list[Problem]:
+    """What stands in the way, in the files or of the guards; and warnings, those of the round before left out."""
+    if done.plan is None:
         return list(done.problems)
-    return [*done.plan.problems, *done.plan.refusals]
+    told = before.plan.warnings if before is not None and before.plan is not None else ()
+    known = {(one.where, one.what) for one in told}
+    fresh = [one for one in done.plan.warnings if (one.where, one.what) not in known]
+    return fresh if done.quiet else [*fresh, *done.plan.problems, *done.plan.refusals]
 
 
 def advice(done: Round, before: Round | None, *, had: bool) -> str:

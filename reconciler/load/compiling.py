@@ -268,6 +268,7 @@ def _script_row(one: Script) -> list[Any]:
         one.previously,
         [[name, secret.variable, secret.version] for name, secret in one.secrets],
         one.has_assets,
+        one.without_stand_in,
     ]
 
 
@@ -288,9 +289,10 @@ def _decoded(row: str, path: str) -> Customer | None:
 
 
 def _script(row: Sequence[Any], customer: str, file: str) -> Script:
-    name, tier, place, digest, tags, cpu_ms, subrequests, outbound, hostnames, protect, previously, secrets, assets = (
-        row
-    )
+    (
+        name, tier, place, digest, tags, cpu_ms, subrequests, outbound, hostnames, protect, previously, secrets, assets,
+        without_stand_in,
+    ) = row  # fmt: skip
     return Script(
         name,
         customer,
@@ -306,4 +308,5 @@ def _script(row: Sequence[Any], customer: str, file: str) -> Script:
         tuple(previously),
         tuple((secret, SecretReference(variable, version)) for secret, variable, version in secrets),
         assets,
+        tuple(without_stand_in),
     )

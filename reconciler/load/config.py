@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler import routing
+from reconciler import bindings, routing
 from reconciler.errors import ConfigError, Problem, Severity, Where
-from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file
+from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file, settings
 from reconciler.load.files import Folder
 from reconciler.load.repository import (
     Approval,
@@ -50,6 +50,7 @@ __all__ = [
     "read_trial",
     "read_worker",
     "routed_scripts",
+    "with_stand_in_warnings",
 ]
 
 CUSTOMERS = "customers"
@@ -102,6 +103,29 @@ def read_trial(repository: Repository, script_name: str) -> customer_file.Trial:
     customer = repository.customers[repository.script(script_name).customer]
     assert repository.terms is not None
     return customer_file.read_trial(_folder(repository.root, customer.folder), repository.terms, script_name)
+
+
+def with_stand_in_warnings(repository: Repository) -> Repository:
+    """The repository as the embedded platform will run it: with a warning for each binding that it has nothing for.
+
+    Only the files of scripts with such a binding are read again.
+    """
+    platform = repository.platform
+    ordinary = [*platform.outbound_workers.values(), *platform.tail_workers.values()]
+    ordinary += [platform.dispatcher] if platform.dispatcher is not None else []
+    found = [
+        settings.stand_in_problem(str(binding["name"]), one.where)
+        for one in ordinary
+        for binding in one.bindings
+        if not bindings.KINDS[binding["type"]].local
+    ]
+    assert repository.terms is not None
+    for script in repository.scripts():
+        if script.without_stand_in:
+            folder = _folder(repository.root, repository.customers[script.customer].folder)
+            found += customer_file.stand_in_problems(folder, repository.terms, script)
+    told = excerpts.with_lines(repository.root, [*repository.warnings, *found])
+    return replace(repository, warnings=tuple(told))
 
 
 def read_outbound(repository: Repository, name: str) -> Worker:

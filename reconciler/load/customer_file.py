@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler import bindings
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.load import layers, schema, scripts, settings, static_files, validation
 from reconciler.load.files import CUSTOMER_FILE, Folder
@@ -113,6 +114,13 @@ def layers_of(source: Source, folder: Folder, terms: Terms, script: str = "") ->
     return found
 
 
+def stand_in_problems(folder: Folder, terms: Terms, script: Script) -> Iterator[Problem]:
+    """A warning for each binding of a script that the embedded platform has nothing for. Raises ConfigError."""
+    at = _Places(layers_of(read_source(folder), folder, terms, script.name))
+    for name in script.without_stand_in:
+        yield settings.stand_in_problem(name, at("bindings", name))
+
+
 def source_problems(folder: Folder) -> tuple[Problem, ...]:
     """What is wrong with the customer's file alone, for when there are no terms to compile it on."""
     problems: list[Problem] = []
@@ -209,6 +217,7 @@ def _script(
         previously=tuple(resolved.get("previously", ())),
         secrets=_rows(worker.secrets),
         has_assets=assets is not None,
+        without_stand_in=tuple(str(one["name"]) for one in worker.bindings if not bindings.KINDS[one["type"]].local),
     )
     return Built(row, worker)
 

@@ -133,6 +133,7 @@ class Script:
     previously: tuple[str, ...] = ()
     secrets: tuple[tuple[str, SecretReference], ...] = ()
     has_assets: bool = False
+    without_stand_in: tuple[str, ...] = ()  # its bindings that the embedded platform does not have
 
 
 @dataclass(frozen=True, slots=True)

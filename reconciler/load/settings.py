@@ -115,6 +115,18 @@ def part_problems(resolved: Data, modules: Collection[str], at: At) -> Iterator[
             yield Problem(f'binding {name} names no module "{part}"', at("bindings", name), why, fix, "binding-part")
 
 
+def stand_in_problem(name: str, where: Where) -> Problem:
+    """The warning of a binding that the embedded platform has nothing for. Told once, whoever shares it."""
+    return Problem(
+        f"binding {name} has no stand-in on the embedded platform",
+        where,
+        why="nothing of that type runs there: code that uses it gets an error that says so",
+        fix="let the code do without it where it throws, or try that part on a real account",
+        code="no-stand-in",
+        severity=Severity.WARNING,
+    )
+
+
 def tag_problems(script: str, tags: Sequence[str], at: At) -> Iterator[Problem]:
     room = TAGS_PER_SCRIPT - MARKS
     if len(tags) > room:

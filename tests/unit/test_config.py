@@ -238,6 +238,22 @@ def test_own_dispatchers_and_tail_workers_are_read_whole(tmp_path: Path) -> None
     assert config.read_ordinary(repository, tail).settings == {"compatibility_date": "2026-09-01"}
 
 
+def test_a_binding_without_a_stand_in_is_told_at_its_line_and_once(tmp_path: Path) -> None:
+    customer = "scripts:\n  {0}:\n    main: s.mjs\n    bindings:\n      OWN: {{type: hyperdrive, id: x}}\n"
+    files = {f"customers/{name}/customer.yaml": customer.format(name) for name in ("one", "two")}
+    files |= {f"customers/{name}/s.mjs": JS for name in ("one", "two")}
+    shared = "defaults:\n  bindings:\n    MODEL: {type: ai}\n    CACHE: {type: kv_namespace, namespace_id: x}\n"
+    files["platform.yaml"] = PLATFORM + shared
+    repository = load(write(tmp_path, files))
+    assert repository.warnings == (), "at Cloudflare there is nothing to warn of"
+    told = config.with_stand_in_warnings(repository).warnings
+    assert [(one.what.split()[1], str(one.where)) for one in told] == [
+        ("OWN", "customers/one/customer.yaml:5:12"),
+        ("OWN", "customers/two/customer.yaml:5:12"),
+        ("MODEL", "platform.yaml:6:12"),
+    ]
+
+
 def test_problems_of_all_files_come_at_once_and_once(tmp_path: Path) -> None:
     files = {f"customers/c{n}/customer.yaml": "nmae: x\nscripts: {}\n" for n in range(3)}
     assert codes(write(tmp_path, {**files, "platform.yaml": PLATFORM + "x: 1\n"})) == ["unknown-field"] * 4

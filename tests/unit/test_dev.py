@@ -15,9 +15,10 @@ from reconciler.dev import highlight, log, show, urls
 from reconciler.dev.journal import Entry, Journal
 from reconciler.dev.rounds import Round
 from reconciler.dev.watching import Watch, told, watched_folders
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Severity
 from reconciler.load import config
 from reconciler.local.faults import NAMED
+from reconciler.plan import Plan
 from reconciler.show.style import plain
 from tests import small_platform
 
@@ -139,7 +140,15 @@ def test_a_round_without_a_change_says_nothing() -> None:
     broken = Round(2, 0.0, "x", 0.1, (Problem("no"),))
     assert len(list(show.round_lines(broken, plain()))) == 1
     assert show.advice(broken, None, had=True) == "nothing was sent: what was live stays live"
+    assert show.problems(broken, None) == list(broken.problems)
     assert show.advice(Round(3, 0.0, "x", 0.1), broken, had=True) == "mended: what is live is what the files say"
+
+
+def test_a_warning_is_told_in_the_round_that_it_comes_with() -> None:
+    warned = Plan("acme", "production", warnings=(Problem("mind", severity=Severity.WARNING),))
+    first, second = Round(1, 0.0, "x", 0.1, (), warned), Round(2, 0.0, "x", 0.1, (), warned)
+    assert show.problems(first, None) == list(warned.warnings)
+    assert show.problems(second, first) == []
 
 
 # Colours

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.bindings import KINDS
 from reconciler.errors import LocalError
 from reconciler.local.records import StoredModule, StoredScript, Syntax
 from reconciler.local.runtime_binary import VERSION, find_workerd
 from reconciler.local.runtime_config import Settings, config_text
 from reconciler.local.runtime_events import Log, Request, Transcript
 from reconciler.local.runtime_wire import wire
+from tests.binding_examples import full
 
 ROOT = Path(__file__).parents[2]
 MARK = "#secret "
@@ -65,6 +67,16 @@ def stored(**metadata: Any) -> StoredScript:
             StoredModule("index.mjs.map", "application/source-map", b"{}"),
         ),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind, one in KINDS.items() if one.local and kind != "inherit"))
+def test_what_is_said_to_have_a_stand_in_has_one(kind: str) -> None:
+    """`inherit` never reaches a stored script: the upload puts what is live in its place."""
+    binding = {**full({"properties": {**KINDS[kind].schema()["properties"], "algorithm": {}, "usages": {}}})}
+    secret = {"text": "x", "format": "raw", "key_base64": "eA==", "algorithm": {}, "usages": []}
+    script = stored(bindings=[{"name": "B", **secret, **binding, "type": kind}])
+    read = wire(script, trusted=False, newest_date="2026-11-17")
+    assert "B" in read["values"] or [one["kind"] for one in read["bindings"]] == [kind]
 
 
 def test_a_script_becomes_what_the_loader_reads() -> None:
