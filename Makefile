@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test deep lint docs setup clean
+.PHONY: help demo test deep lint docs sbom setup clean
 
 help:
 	@echo "make demo    set up and run the whole story on the embedded platform"
@@ -11,6 +11,7 @@ help:
 	@echo "make deep    the slow tests: fault campaigns, fuzzing"
 	@echo "make lint    ruff, mypy, and pages that are made from the code"
 	@echo "make docs    docs/ as a site, in site/"
+	@echo "make sbom    what it is made of, with hashes and licences, as CycloneDX in dist/"
 
 demo: setup
 	@$(BIN)/python -m tests.demo
@@ -30,6 +31,13 @@ lint: setup
 docs: .venv-docs/installed
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --site-dir site
 	@echo "site/index.html"
+
+# What we are made of, in CycloneDX: names, versions, hashes, licences, and who needs whom.
+sbom: setup .venv-sbom/installed
+	@mkdir -p dist
+	@.venv-sbom/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml $(BIN)/python >dist/sbom.python.cdx.json
+	@npm sbom --sbom-format=cyclonedx --package-lock-only >dist/sbom.node.cdx.json
+	@echo "dist/sbom.python.cdx.json and dist/sbom.node.cdx.json are written"
 
 setup: .venv/installed node_modules/installed
 
@@ -55,6 +63,11 @@ node_modules/installed: package-lock.json
 	@npm ci --silent
 	@touch $@
 
+.venv-sbom/installed: .ci/sbom.lock
+	@$(PYTHON) -m venv .venv-sbom
+	@.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/sbom.lock
+	@touch $@
+
 # wrangler itself judges the embedded API; only the tests need it, and it is 195 MB.
 tests/conformance/wrangler/node_modules/installed: tests/conformance/wrangler/package-lock.json
 	@echo "Setting up wrangler in tests/conformance/wrangler"
@@ -62,4 +75,4 @@ tests/conformance/wrangler/node_modules/installed: tests/conformance/wrangler/pa
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-docs site node_modules tests/conformance/wrangler/node_modules .reconciler .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-sbom site node_modules tests/conformance/wrangler/node_modules .reconciler .mypy_cache .ruff_cache .pytest_cache .hypothesis
