@@ -102,6 +102,36 @@ def test_applies_and_drift_wait_for_each_other_and_none_is_dropped() -> None:
         assert document["concurrency"] == {"group": "reconciler", "queue": "max", "cancel-in-progress": "false"}
 
 
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+def test_nothing_of_a_pull_request_runs_where_secrets_are_and_no_artifact_is_taken_up(file: Path) -> None:
+    text = file.read_text()
+    assert not [one for one in ("pull_request_target", "workflow_run", "download-artifact") if one in text]
+
+
+def test_a_cache_of_one_environment_is_no_beginning_of_anothers() -> None:
+    """With "staging-" as its beginning, the ledger of "staging" would be taken from "staging-eu"."""
+    for name in ("plan.yml", "apply.yml", "drift.yml"):
+        text = (ROOT / ".github/workflows" / name).read_text()
+        keys = re.findall(r"^ +(?:restore-)?key(?:s)?: (.*)", text, re.MULTILINE)
+        assert keys
+        assert all(one.startswith("reconciler/${{ matrix.environment }}/") for one in keys), name
+
+
+def test_the_commands_of_ci_are_those_of_the_makefile() -> None:
+    steps = scripts_of(yaml.load((ROOT / ".github/workflows/ci.yml").read_text(), Loader=yaml.BaseLoader))
+    assert [step.split()[:2] for step in steps] == [["make", "lint"], ["make", "test"], ["make", "deep"]]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"lint", "test", "deep"} <= set(targets)
+
+
+def test_the_guide_names_every_file_that_init_writes_and_every_output_of_the_action() -> None:
+    guide = (ROOT / "docs/github.md").read_text()
+    files = templates.files(requirement=PINNED, owner="@acme/platform")
+    wanted = {name.replace("setup/action.yml", "setup/") for name in files}
+    outputs = yaml.load((ROOT / "action.yml").read_text(), Loader=yaml.BaseLoader)["outputs"]
+    assert not [one for one in (*wanted, *outputs) if f"`{one}`" not in guide]
+
+
 def test_the_token_that_writes_is_in_reach_of_apply_alone() -> None:
     """The others name an environment that ends in -plan, or none."""
     for file in WORKFLOWS:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.begin import scaffold
 from reconciler.cli.init import init
 from reconciler.github import templates
 from tests.github import workflow
@@ -20,7 +21,6 @@ HELLO = "customers/initech/hello.mjs"
 SECOND = FILES["customers/initech/customer.yaml"] + "  initech-second:\n    main: hello.mjs\n"
 
 
-@pytest.mark.deep
 def test_two_pull_requests_merged_at_once_are_each_applied_as_reviewed(acme: World) -> None:
     """Both were planned before either was merged; the queue holds the second apply until the first is done."""
     one = acme.change({SHOP: NEW_SHOP}, number=7, branch="one")
@@ -108,14 +108,16 @@ def test_dependabot_is_planned_offline_like_a_fork(acme: World) -> None:
 
 
 def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressions: Expressions) -> None:
+    """The first pull request is that of README.md: a customer, by someone who administers the repository."""
     files = from_init(tmp_path / "acme")
     (tmp_path / "world").mkdir()
     with world(tmp_path / "world", expressions, files=files) as acme:
         acme.hosted.variables = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
-        main = next(name for name in sorted(files) if name.startswith("customers/") and name.endswith(".mjs"))
-        pull = acme.change({main: f"{files[main]}// changed\n"})
+        acme.hub.roles = {"octocat": "admin"}
+        pull = acme.change(scaffold.customer("globex", {"globex-hello": "hello.mjs"}))
 
         planned = acme.plan(pull)
+        owned = acme.run("owners.yml", event_of(pull))
 
         assert (planned.title, planned.result) == ("Plan production", "success"), planned.log
         (comment,) = acme.hub.comments[pull.number]
@@ -126,14 +128,16 @@ def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressio
         assert shown[1] in planned.summary
         assert planned.step("Comment").outputs["comment-url"] == comment["html_url"]
         assert acme.writes() == []
+        assert owned.result == "success", owned.log
+        assert "octocat owns the platform and stands behind it" in owned.log
 
         applied = acme.run("apply.yml", acme.merge(pull))
 
         assert applied.result == "success", applied.log
         assert "#7: it is the reviewed plan" in applied.step("Compare with the review").log
         assert f"**{count} applied**" in applied.summary
-        assert list(acme.hosted.caches) == ["reconciler//102/1"]
-        assert b'"outcome": "applied"' in acme.hosted.artifacts["102"]["apply-production-1"]
+        assert list(acme.hosted.caches) == ["reconciler//103/1"]
+        assert b'"outcome": "applied"' in acme.hosted.artifacts["103"]["apply-production-1"]
 
         quiet = acme.run("drift.yml", nightly("main"))
 

@@ -268,3 +268,17 @@ def test_talk_and_forks_have_nothing_checked_again(acme: World) -> None:
     assert workflow.started(acme.hosted, "reviewed.yml", reviewed(event)) == ["reviewed"]
     for one in (reviewed(event, "commented"), reviewed(event_of(acme.change({}), fork=True))):
         assert workflow.started(acme.hosted, "reviewed.yml", one) == []
+
+
+def test_a_secret_that_the_step_lacks_is_told_before_the_first_write(acme: World) -> None:
+    """The plan of a pull request needs no customer's secret, so that none is within its reach."""
+    secret = FILES[GLOBEX] + "    secrets: {API_KEY: {env: GLOBEX_API_KEY}}\n"
+    pull = acme.change({GLOBEX: secret, HELLO: NEW_SHOP})
+    assert acme.plan(pull).result == "success"
+
+    job = acme.run("apply.yml", acme.merge(pull))
+
+    assert job.result == "failure"
+    assert "GLOBEX_API_KEY" in job.step("Apply").log
+    assert "nothing was changed" in job.summary
+    assert acme.writes() == []
