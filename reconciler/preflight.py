@@ -26,7 +26,7 @@ from reconciler.load.repository import Repository, Script
 from reconciler.load.scripts import PYTHON
 from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
 from reconciler.local.runtime import Runtime
-from reconciler.local.runtime_check import START_SECONDS, start_problem
+from reconciler.local.runtime_check import MEGABYTES, START_SECONDS, start_problem
 from reconciler.local.store import Store
 from reconciler.look import cloudflare, transport
 from reconciler.look.ledger import Ledger
@@ -93,7 +93,12 @@ def _stage(repository: Repository) -> Iterator[_Stage]:
         with (
             closing(api),
             Runtime(
-                store, root=repository.root, default_worker=_ASKER, egress="block", stall_seconds=START_SECONDS
+                store,
+                root=repository.root,
+                default_worker=_ASKER,
+                egress="none",
+                most_megabytes=MEGABYTES,
+                stall_seconds=START_SECONDS,
             ) as runtime,
         ):
             yield _Stage(repository, store, api, ledger, runtime)
@@ -163,6 +168,8 @@ class _Stage:
                 identity = _own(binding["database_id"])
                 self.store.d1.ensure_database(identity, identity)
                 return {**binding, "database_id": identity}
+            case "r2_bucket":
+                self.store.r2.create_bucket(binding["bucket_name"])
             case "service":
                 return {**binding, "service": _NO_EGRESS}
             case "dispatch_namespace":

@@ -8,6 +8,7 @@ files ── rounds ───────────────────┘
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import threading
@@ -156,12 +157,18 @@ class Platform:
         ).start()
 
     def _point(self) -> None:
-        """Let the dispatcher answer every address that no route covers, under the names that its pattern has."""
+        """Let the dispatcher answer every address that no route covers, under the names that its pattern and its
+        scripts have."""
         repository = self.rounds.repository
         dispatcher = repository.platform.dispatcher if repository else None
         if dispatcher is None:
             return
-        wanted = {"default_worker": dispatcher.name, "local_suffix": urls.suffix(dispatcher.hostname)}
+        assert repository is not None
+        wanted = {
+            "default_worker": dispatcher.name,
+            "local_suffix": urls.suffix(dispatcher.hostname),
+            "local_hosts": json.dumps(sorted(one.name for script in repository.scripts() for one in script.hostnames)),
+        }
         changed = {name: value for name, value in wanted.items() if self._store.value(name) != value}
         for name, value in changed.items():
             self._store.set_value(name, value)

@@ -90,6 +90,19 @@ MIGRATIONS = (
         id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_on TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE r2_buckets (name TEXT PRIMARY KEY, created_on TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE r2_objects (
+        bucket TEXT NOT NULL, key TEXT NOT NULL, version TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+        md5 TEXT NOT NULL, uploaded REAL NOT NULL, metadata TEXT NOT NULL, content BLOB NOT NULL,
+        PRIMARY KEY (bucket, key)
+    );
+    CREATE TABLE r2_uploads (id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key TEXT NOT NULL, metadata TEXT NOT NULL);
+    CREATE TABLE r2_parts (
+        upload TEXT NOT NULL, number INTEGER NOT NULL, etag TEXT NOT NULL, content BLOB NOT NULL,
+        PRIMARY KEY (upload, number)
+    );
+    """,
 )
 
 

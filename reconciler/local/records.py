@@ -187,6 +187,25 @@ class D1Database:
     created_on: str
 
 
+@dataclass(frozen=True, slots=True)
+class R2Bucket:
+    name: str
+    created_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class R2Object:
+    """An object of a bucket, without its bytes. `uploaded` counts seconds from 1970."""
+
+    key: str
+    version: str
+    size: int
+    etag: str  # of an upload in parts it is no MD5
+    md5: str  # hex; "" where it is not known
+    uploaded: float
+    metadata: Mapping[str, Any]  # httpMetadata, customMetadata, storageClass
+
+
 def timestamp(seconds: float) -> str:
     """Cloudflare's form, with microseconds: 2026-11-24T03:32:08.123456Z."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,6 +9,7 @@ A script that spins is stopped with its process, which is started again on the s
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import secrets
@@ -27,22 +28,28 @@ from reconciler.local.runtime_binary import compatibility_date, find_workerd
 from reconciler.local.runtime_config import Settings, config_text
 from reconciler.local.runtime_control import Control, ControlServer
 from reconciler.local.runtime_events import Event, Transcript, Trouble
-from reconciler.local.runtime_process import Process, listen
+from reconciler.local.runtime_process import Process, Usage, listen
 from reconciler.local.store import Store
 
 LOOPBACK = "127.0.0.1"
 INVALIDATE = "/invalidate"
 START_SECONDS = 30  # a cold page cache alone took 2.5 s
 BEAT_SECONDS = 0.25
+RECORD_SECONDS = 0.05  # between two records of the CPU time that workerd got
+TRIM_SHARE, TRIM_SECONDS = 0.6, 2  # of the most memory: from here on what is idle goes; memory is free a little later
 # Of `stall_seconds`, in CPU time and without an answer: a process that had less than this waited for the machine.
 SPINNING_SHARE = 0.8
-# Lines of workerd's own that every eviction or every ordinary mistake of a script writes.
+# Lines of workerd's own that every eviction or every ordinary mistake of a script writes, and V8's last words.
 _NOISE = (
     "abortIsolate() called", "script terminated for unknown reasons", "evicted", "stack: ", "became the default as of",
-    "Socket proxy disconnected",
+    "Socket proxy disconnected", "V8 fatal error", "Received signal #", "<--- ", " ms: Mark-Compact ", " ms: Scavenge ",
+    "system_allocator.h",
 )  # fmt: skip
 
-Egress = Literal["block", "allow"]
+_OUT_OF_MEMORY = "out of memory"  # said by V8 as it ends
+_EXHAUSTED = "Cannot allocate memory"  # said for each array that did not find a place
+
+Egress = Literal["none", "block", "allow"]
 
 
 def _ignore(_event: Event) -> None:
@@ -55,8 +62,10 @@ class Runtime:
     `default_worker` answers what no route, custom domain or workers.dev name covers (else the store's value
     "default_worker"). `suffix` stands for "localhost" in the host that Workers see (else "local_suffix"): with
     "acme.app", http://shop.localhost:8787 reaches Workers as shop.acme.app. `egress` "block" lets scripts reach
-    loopback and `hosts` alone, a map of host to the http:// origin that stands in for it; `closed_ports` of loopback
-    are reached by no script, whatever the egress. `on_event` is called from this object's own thread, in order.
+    loopback and `hosts` alone, a map of host to the http:// origin that stands in for it, "none" only `hosts`;
+    `closed_ports` of loopback are reached by no script, whatever the egress. Past `most_megabytes` workerd is started
+    again, and well before that scripts that are idle are let go. `on_event` is called from this object's own thread,
+    in order.
     """
 
     def __init__(
@@ -72,6 +81,7 @@ class Runtime:
         hosts: Mapping[str, str] | None = None,
         closed_ports: Iterable[int] = (),
         most_loaded: int = 150,
+        most_megabytes: int = 1500,
         stall_seconds: float = 1.0,
         on_event: Callable[[Event], None] = _ignore,
     ) -> None:
@@ -85,6 +95,7 @@ class Runtime:
         self._hosts = dict(hosts or {})
         self._closed_ports = tuple(closed_ports)
         self._most_loaded = most_loaded
+        self._most_bytes = most_megabytes << 20
         self._stall_seconds = stall_seconds
         self._on_event = on_event
         self._token = secrets.token_hex(16)
@@ -92,6 +103,9 @@ class Runtime:
         self._stopping = threading.Event()
         self._saying = threading.Lock()
         self._errors: list[str] = []
+        self._out_of_memory = False
+        self._exhausted = False
+        self._trimmed: float | None = None
 
     def start(self) -> Self:
         """Come up and answer; LocalError when the port is taken or workerd does not run."""
@@ -118,15 +132,20 @@ class Runtime:
             self._end()
             raise
         self._store.register_watcher(self.admin_url, self._token)
-        self._watcher = threading.Thread(target=self._watch, name="workerd watch", daemon=True)
-        self._watcher.start()
+        self._watchers = [
+            threading.Thread(target=self._watch, name="workerd watch", daemon=True),
+            threading.Thread(target=self._record, name="workerd usage", daemon=True),
+        ]
+        for watcher in self._watchers:
+            watcher.start()
         return self
 
     def stop(self) -> None:
         """End workerd and let go of every socket, thread and file."""
         self._store.unregister_watcher(self.admin_url)
         self._stopping.set()
-        self._watcher.join()
+        for watcher in self._watchers:
+            watcher.join()
         self._end()
 
     def __enter__(self) -> Self:
@@ -173,8 +192,12 @@ class Runtime:
         return self._process.pid
 
     def _launch(self) -> None:
+        self._out_of_memory = self._exhausted = False
+        self._trimmed = None
         self._transcript = Transcript(self._mark)
-        self._process = Process(self._binary, self._config, self._sockets)
+        self._process = Process(self._binary, self._config, self._sockets, most_bytes=self._most_bytes)
+        self._usage = Usage(self._process)
+        self._control.usage_since = self._usage.since
         self._readers = [
             threading.Thread(target=read, args=(self._process,), name="workerd output", daemon=True)
             for read in (self._read_output, self._read_errors)
@@ -198,6 +221,8 @@ class Runtime:
 
     def _read_errors(self, process: Process) -> None:
         for line in process.errors():
+            self._out_of_memory |= _OUT_OF_MEMORY in line
+            self._exhausted |= _EXHAUSTED in line
             if line and not any(noise in line for noise in _NOISE):
                 self._errors = [*self._errors[-20:], line]
                 self._say(Trouble("", "", line))
@@ -206,26 +231,55 @@ class Runtime:
         with self._saying:
             self._on_event(event)
 
+    def _record(self) -> None:
+        while not self._stopping.wait(RECORD_SECONDS):
+            self._usage.record()
+
     def _watch(self) -> None:
         """Restart workerd when it died or hangs in a script."""
         used = self._process.cpu_seconds()
         while not self._stopping.wait(BEAT_SECONDS):
-            if self._process.ended:
-                self._restart("workerd ended unexpectedly and was started again")
-            elif not self._beats(timeout=self._stall_seconds):
-                if self._stopping.is_set() or not self._spins(used):
-                    continue
-                self._stop_the_spinning()
-            used = self._process.cpu_seconds()
+            if self._beat(used):
+                used = self._process.cpu_seconds()
+
+    def _beat(self, used: float | None) -> bool:
+        """Whether workerd answers, perhaps because it was started again. `used`: its CPU time when it last did."""
+        if self._process.ended:
+            for reader in self._readers:  # its last words tell why
+                reader.join()
+            if self._out_of_memory:
+                self._blame(f"the runtime ran out of the {self._most_bytes >> 20:,} MB that scripts may use")
+            self._restart("workerd ended unexpectedly and was started again")
+        elif self._beats(timeout=self._stall_seconds):
+            self._make_room()
+        elif self._stopping.is_set() or self._process.ended or not self._spins(used):
+            return False
+        else:
+            self._blame(f"it kept the runtime busy for more than {self._stall_seconds:g} s without a pause")
+            self._restart("workerd was started again")
+        return True
+
+    def _make_room(self) -> None:
+        """When memory runs short let idle scripts go; when that does not help, begin anew as soon as nothing runs."""
+        if self._exhausted:
+            self._restart(f"scripts held more than {self._most_bytes >> 20:,} MB, and workerd was started again")
+        elif self._process.resident_bytes() < TRIM_SHARE * self._most_bytes:
+            self._trimmed = None
+        elif self._trimmed is None:
+            self._trimmed = time.monotonic()
+            with contextlib.suppress(OSError, http.client.HTTPException):  # busy: workerd is started again later
+                self._admin("POST", "/trim", b"{}")
+        elif time.monotonic() > self._trimmed + TRIM_SECONDS and self._transcript.idle:
+            self._restart("workerd was started again to free memory")
 
     def _spins(self, used: float | None) -> bool:
         """Whether it was busy for long enough, after having used that much CPU time when it answered last."""
         now = self._process.cpu_seconds()
         return used is None or now is None or now - used > SPINNING_SHARE * self._stall_seconds
 
-    def _stop_the_spinning(self) -> None:
+    def _blame(self, why: str) -> None:
+        """Refuse the script that did it, where it is known; else keep an eye on all that may have."""
         certain, scripts = self._transcript.accused(self._control.suspects)
-        why = f"it kept the runtime busy for more than {self._stall_seconds:g} s without a pause"
         for at in scripts:
             if certain:
                 self._control.stop(*at, f"Script {at[1]} was stopped: {why}. Upload it again to start it.")
@@ -233,7 +287,6 @@ class Runtime:
             else:
                 self._control.suspect(*at)
                 self._say(Trouble(*at, f"one of {len(scripts)} that ran when the runtime was stopped: {why}"))
-        self._restart("workerd was started again")
 
     def _restart(self, why: str) -> None:
         self._finish_process()

@@ -1,4 +1,5 @@
-"""Do a script's modules parse and start? Asked of the real workerd, with nothing to read, reach or keep.
+"""Do a script's modules parse and start? Asked of the real workerd, with nothing to read, reach or keep: no file, no
+network and no loopback, a second of CPU time, and a bound on memory.
 
     with Checker() as checker:
         problems = checker.check(script)
@@ -24,6 +25,7 @@ from reconciler.local.records import StoredScript, Syntax
 from reconciler.local.runtime import Runtime
 from reconciler.local.store import Store
 
+MEGABYTES = 512  # of the whole process; a Worker has 128 at Cloudflare
 START_SECONDS = 1.0  # Cloudflare gives a Worker one second of CPU time to start
 
 _PLACE = re.compile(r"^\s*at (?:.*\()?(?P<file>[^\s()]+):(?P<line>\d+):(?P<column>\d+)\)?$")
@@ -56,7 +58,9 @@ class Checker:
         self._folder = Path(tempfile.mkdtemp(prefix="reconciler-check-"))
         self._store = Store(self._folder)
         try:
-            self._runtime = Runtime(self._store, root=root, binary=binary, stall_seconds=timeout)
+            self._runtime = Runtime(
+                self._store, root=root, binary=binary, egress="none", most_megabytes=MEGABYTES, stall_seconds=timeout
+            )
             self._runtime.start()
         except BaseException:
             self._let_go()

@@ -43,7 +43,7 @@ class Settings:
     control_token: str = field(repr=False)
     admin_token: str = field(repr=False)
     mark: str = field(repr=False)  # begins each line that speaks to us on standard output; no script can know it
-    egress: str = "block"
+    egress: str = "block"  # "none", "block", "allow"
     hosts: Mapping[str, str] = field(default_factory=dict)  # host to the origin that stands in for it
     closed_ports: tuple[int, ...] = ()  # of loopback, which no script reaches
     most_loaded: int = 150

@@ -1,4 +1,4 @@
-"""The control plane: what the platform's Worker asks for over loopback. Scripts, addresses, static files, KV and D1.
+"""The control plane: what the platform's Worker asks over loopback. Scripts, addresses, static files, KV, D1 and R2.
 
 Every request carries the token that only this process and its workerd know. To add a resource: one method of `Control`
 and one row in `_RESOURCES`.
@@ -11,41 +11,18 @@ import mimetypes
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from reconciler.local import runtime_d1
-from reconciler.local.records import KvPair, StoredScript
+from reconciler.local import runtime_d1, runtime_r2
+from reconciler.local.records import KvPair
+from reconciler.local.runtime_asks import Ask, Reply, as_json
 from reconciler.local.runtime_wire import wire
 from reconciler.local.store import ORDINARY, Store
 
 SHORTEST_TTL = 60  # seconds; Cloudflare refuses less
 MOST_KEYS = 1000
-
-
-class Source(Protocol):
-    """Where scripts come from."""
-
-    def script(self, namespace: str, name: str) -> StoredScript | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request of the platform's Worker."""
-
-    method: str
-    path: tuple[str, ...]  # decoded, without the resource's name
-    query: Mapping[str, str]
-    body: bytes
 
 
 class Control:
@@ -61,6 +38,7 @@ class Control:
         self._default_worker = default_worker
         self._suffix = suffix
         self._stopped: dict[tuple[str, str], tuple[int, str]] = {}
+        self.usage_since: Callable[[float], tuple[float, float]] = lambda _at: (0, 0)
         self.suspects: set[tuple[str, str]] = set()
         self._revisions: dict[tuple[str, str], int] = {}
 
@@ -87,7 +65,11 @@ class Control:
         if revision == found.revision:
             told["problem"] = why
         self._revisions[at] = found.revision
-        return _json(told)
+        return as_json(told)
+
+    def usage(self, ask: Ask) -> Reply:
+        ran, queued = self.usage_since(float(ask.query["since"]) / 1000)
+        return as_json({"ran": ran, "queued": queued})
 
     def edge(self, _ask: Ask) -> Reply:
         edge = self._store.edge
@@ -95,13 +77,14 @@ class Control:
         workers_dev = {
             f"{row.name}.{subdomain}.workers.dev": row.name for row in self._store.rows(ORDINARY) if row.subdomain
         }
-        return _json(
+        return as_json(
             {
                 "routes": [{"pattern": route.pattern, "script": route.script} for route in edge.routes()],
                 "domains": {domain.hostname: domain.service for domain in edge.domains()},
                 "workersDev": workers_dev if subdomain else {},
                 "defaultWorker": self._default_worker or self._store.value("default_worker") or None,
                 "suffix": self._suffix or self._store.value("local_suffix") or None,
+                "hosts": json.loads(self._store.value("local_hosts") or "[]"),
             }
         )
 
@@ -130,8 +113,11 @@ class Control:
     def d1(self, ask: Ask) -> Reply:
         identity = ask.path[0]
         if self._store.d1.database(identity) is None:
-            return _json({"error": f"there is no database {identity} in the local account"})
-        return _json(runtime_d1.run(self._store.d1.file(identity), json.loads(ask.body)))
+            return as_json({"error": f"there is no database {identity} in the local account"})
+        return as_json(runtime_d1.run(self._store.d1.file(identity), json.loads(ask.body)))
+
+    def r2(self, ask: Ask) -> Reply:
+        return runtime_r2.answer(self._store.r2, ask)
 
     def _kv_put(self, namespace: str, key: str, ask: Ask) -> Reply:
         expires = int(ask.query["expiration"]) if "expiration" in ask.query else None
@@ -161,16 +147,18 @@ class Control:
                 row["metadata"] = key.metadata
             rows.append(row)
         if len(keys) <= limit:
-            return _json({"keys": rows, "list_complete": True})
-        return _json({"keys": rows, "list_complete": False, "cursor": page[-1].name})
+            return as_json({"keys": rows, "list_complete": True})
+        return as_json({"keys": rows, "list_complete": False, "cursor": page[-1].name})
 
 
 _RESOURCES: Mapping[str, Callable[[Control, Ask], Reply]] = {
     "script": Control.script,
+    "usage": Control.usage,
     "edge": Control.edge,
     "asset": Control.asset,
     "kv": Control.kv,
     "d1": Control.d1,
+    "r2": Control.r2,
 }
 
 
@@ -224,7 +212,7 @@ class _Answers(BaseHTTPRequestHandler):
         ask = Ask(self.command, tuple(path), dict(parse_qsl(address.query, keep_blank_values=True)), body)
         self._send(answer(self.control, ask) if answer else Reply(404))
 
-    do_GET = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815  # the names that http.server looks for
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815  # the names that http.server looks for
 
     def _body(self) -> bytes:
         if length := self.headers.get("content-length"):
@@ -246,7 +234,3 @@ class _Answers(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the name that http.server gives it
         """Nothing: the platform reports requests by itself."""
-
-
-def _json(value: Any) -> Reply:
-    return Reply(200, json.dumps(value, separators=(",", ":")).encode(), {"content-type": "application/json"})

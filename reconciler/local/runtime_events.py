@@ -133,6 +133,11 @@ class Transcript:
         word, _, rest = line[len(self._mark) :].partition(" ")
         return self._reading[word](rest)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody would lose an answer."""
+        return not self._running
+
     def accused(self, suspects: Collection[At]) -> tuple[bool, list[At]]:
         """Who keeps the process busy, when nothing else happens: (is it certain, one or several scripts).
 

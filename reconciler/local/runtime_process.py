@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
+import sys
 import time
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -17,12 +21,16 @@ _START = 'exec {n}<&0; (cat <&{n}; kill -9 $$) >/dev/null 2>&1 & exec "$0" "$@" 
 _GATHER_SECONDS = 0.004
 _PIPE_BYTES = 1 << 20  # so that workerd does not wait for us meanwhile
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_OWN_BYTES = 600 << 20  # what workerd asks for as it starts, and uses little of
+USAGE_KEPT = 12_000  # records: ten minutes of one each 50 ms
+_UNKNOWN = 1e12  # milliseconds: where the system does not tell, the clock alone counts
 
 
 class Process:
     """One run of workerd. Its output is read by the caller."""
 
-    def __init__(self, binary: Path, config: Path, sockets: Mapping[str, socket.socket]) -> None:
+    def __init__(self, binary: Path, config: Path, sockets: Mapping[str, socket.socket], *, most_bytes: int) -> None:
         taken = [one.fileno() for one in sockets.values()]
         script = _START.format(n=next(n for n in range(3, 10) if n not in taken))
         options = [f"--socket-fd={name}={one.fileno()}" for name, one in sorted(sockets.items())]
@@ -37,6 +45,9 @@ class Process:
             env={"PATH": os.defpath},
             start_new_session=True,  # Ctrl-C is for the parent, which then ends this in order
         )
+        if sys.platform == "linux":  # memory that is only reserved, as V8 does by the terabyte, does not count
+            most = _OWN_BYTES + most_bytes
+            resource.prlimit(self._child.pid, resource.RLIMIT_DATA, (most, most))
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         assert self._child.stderr is not None
@@ -77,6 +88,47 @@ class Process:
         except OSError:
             return None
         return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS  # utime and stime
+
+    def scheduled(self) -> tuple[float, float] | None:
+        """Milliseconds that its thread ran, and waited for its turn; None where the system does not tell."""
+        try:
+            ran, queued, _ = Path(f"/proc/{self._child.pid}/schedstat").read_text(encoding="ascii").split()
+        except (OSError, ValueError):
+            return None
+        return int(ran) / 1e6, int(queued) / 1e6
+
+    def resident_bytes(self) -> int:
+        """Memory in use; 0 where the system does not tell."""
+        try:
+            pages = Path(f"/proc/{self._child.pid}/statm").read_text(encoding="ascii").split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * _PAGE_BYTES
+
+
+class Usage:
+    """What a process was given of the machine, moment by moment, so that one can ask since when."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._at: deque[float] = deque(maxlen=USAGE_KEPT)  # seconds from 1970
+        self._known: deque[tuple[float, float]] = deque(maxlen=USAGE_KEPT)
+        self.record()
+
+    def record(self) -> None:
+        found = self._process.scheduled()
+        if found is not None:
+            self._known.append(found)
+            self._at.append(time.time())
+
+    def since(self, at: float) -> tuple[float, float]:
+        """Milliseconds that it ran and waited for its turn since then, or since the last record before: never too
+        little."""
+        now = self._process.scheduled()
+        if now is None or not self._at:
+            return _UNKNOWN, 0
+        ran, queued = self._known[max(0, bisect_right(self._at, at) - 1)]
+        return now[0] - ran, now[1] - queued
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:

@@ -123,6 +123,10 @@ def _d1(_script: StoredScript, binding: Mapping[str, Any]) -> Wire:
     return {"stub": {"entrypoint": "Storage", "props": {"kind": "d1", "id": identity}}}
 
 
+def _r2(_script: StoredScript, binding: Mapping[str, Any]) -> Wire:
+    return {"stub": {"entrypoint": "Storage", "props": {"kind": "r2", "id": binding["bucket_name"]}}}
+
+
 def _service(_script: StoredScript, binding: Mapping[str, Any]) -> Wire:
     props = {"namespace": "", "service": binding["service"], "entrypoint": binding.get("entrypoint")}
     return {"stub": {"entrypoint": "Service", "props": {**_without_none(props), "props": binding.get("props") or {}}}}
@@ -179,6 +183,7 @@ _BINDINGS: Mapping[str, Reader] = {
     "dispatch_namespace": _dispatch,
     "kv_namespace": _kv,
     "queue": lambda _script, binding: {"queue": binding["queue_name"]},
+    "r2_bucket": _r2,
     "ratelimit": _rate_limit,
     "secret_key": _secret_key,
     "service": _service,

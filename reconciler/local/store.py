@@ -1,8 +1,8 @@
 """The emulated account: dispatch namespaces, scripts with all that runs, and the stores for everything beside them.
 
 Written by the API, read by the data plane. Safe with several threads and processes; a process killed at any moment
-leaves whole writes only. KV is at `store.kv`, D1 at `store.d1`, zones, routes and domains at `store.edge`, versions of
-ordinary Workers at `store.versions`.
+leaves whole writes only. KV is at `store.kv`, D1 at `store.d1`, R2 at `store.r2`, zones, routes and domains at
+`store.edge`, versions of ordinary Workers at `store.versions`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from reconciler.local.records import (
     timestamp,
 )
 from reconciler.local.store_edge import EdgeStore
+from reconciler.local.store_r2 import R2Store
 from reconciler.local.store_storage import D1Store, KvStore
 from reconciler.local.store_versions import VersionStore
 
@@ -54,6 +55,7 @@ class Store:
         self._database = Database(folder)
         self.kv = KvStore(self._database, clock)
         self.d1 = D1Store(self._database, clock, folder / "d1")
+        self.r2 = R2Store(self._database, clock)
         self.edge = EdgeStore(self._database, clock)
         self.versions = VersionStore(self._database, clock)
 

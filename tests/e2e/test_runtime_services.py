@@ -89,6 +89,29 @@ def test_plain_loopback_reaches_the_default_worker_unchanged(addressed: Platform
     assert addressed.get("/where").text == f"{addressed.runtime.url}/where"
 
 
+@pytest.mark.parametrize(
+    "host", ["evil.example", "globex-shop.acme.app.evil.example", "acme.app", "127.0.0.1.evil.example"]
+)
+def test_a_host_that_someone_made_lead_here_is_refused(addressed: Platform, host: str) -> None:
+    """As a page does whose own name now means 127.0.0.1: to the browser every answer would be the page's own."""
+    zone = addressed.store.edge.ensure_zone("acme.app")
+    everything = addressed.store.edge.create_route(zone.id, "*/*", "pattern")
+    assert everything is not None
+    addressed.runtime.invalidate("", None)
+    headers = {"host": f"{host}:{addressed.runtime.port}", "x-reconciler-host": "globex-shop.acme.app"}
+    assert addressed.get("/", headers=headers).status_code == 403
+    addressed.store.edge.delete_route(everything.id)
+    addressed.runtime.invalidate("", None)
+
+
+@pytest.mark.parametrize("host", ["globex-shop.acme.app", "shop.globex.com", "cart.hooli.example", "[::1]"])
+def test_the_platforms_own_hosts_are_answered(addressed: Platform, host: str) -> None:
+    addressed.store.set_value("local_hosts", '["cart.hooli.example"]')
+    addressed.runtime.invalidate("", None)
+    reply = addressed.get("/", headers={"host": f"{host}:{addressed.runtime.port}"})
+    assert reply.status_code != 403
+
+
 def test_a_redirect_leads_back_to_the_local_name(addressed: Platform) -> None:
     code = "export default { fetch: (r) => Response.redirect(new URL('/next', r.url), 302) };"
     addressed.put_ordinary("redirects", code)

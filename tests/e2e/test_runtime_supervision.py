@@ -134,3 +134,34 @@ def test_a_response_in_progress_survives_its_scripts_replacement(platform: Platf
         received += b"".join(chunks)
     assert received == b"xxxxx"
     assert platform.get("/long").text == "fine"
+
+
+HOG = "export default { fetch() { const held = []; for (;;) held.push(new Array(1e5).fill(Math.random())); } };"
+HOLD = "const held = new Uint8Array(8 << 20).fill(1); export default { fetch: () => new Response(String(held[0])) };"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One with little memory."""
+    with running(tmp_path_factory.mktemp("account"), most_megabytes=300) as platform:
+        platform.put("fine", FINE)
+        yield platform
+
+
+def test_a_script_that_takes_all_memory_is_stopped_and_others_go_on(small: Platform) -> None:
+    small.put("hog", HOG)
+    with pytest.raises(httpx.RemoteProtocolError):
+        small.get("/hog")
+    assert small.get("/fine").text == "fine"
+    assert "ran out of the 300 MB" in small.get("/hog").text
+    assert "ran out of the 300 MB" in small.events(Trouble, "hog")[0].message
+
+
+def test_scripts_that_are_idle_go_when_memory_runs_short(small: Platform) -> None:
+    """Forty of them hold 320 MB between them, and 300 MB there are."""
+    for n in range(40):
+        small.put(f"hold-{n}", HOLD)
+        assert small.get(f"/hold-{n}").text == "1"
+        time.sleep(0.05)
+    assert small.runtime.statistics()["loaded"] < 40
+    assert small.get("/hold-0").text == "1"

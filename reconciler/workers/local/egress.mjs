@@ -1,5 +1,5 @@
-// Requests that leave the platform: to declared hosts, to loopback, and anywhere else only where that is allowed.
-// Closed ports of loopback are not for scripts: pages that write files answer there.
+// Requests that leave the platform: to declared hosts, to loopback, and anywhere else only where that is allowed. With
+// EGRESS "none" nothing leaves at all. Closed ports of loopback are not for scripts: pages that write files answer there.
 
 /** `env.HOSTS` lists the declared hosts; each has a service EGRESS_<n>, which keeps the request's own Host header. */
 export async function leavePlatform(request, env, who) {
@@ -7,7 +7,7 @@ export async function leavePlatform(request, env, who) {
   const declared = env.HOSTS.indexOf(url.host);
   try {
     if (declared >= 0) return await env[`EGRESS_${declared}`].fetch(request);
-    if (isLoopback(url.hostname) && !env.CLOSED_PORTS.includes(url.port || "80")) return await env.LOOPBACK.fetch(request);
+    if (isLoopback(url.hostname) && env.EGRESS !== "none" && !env.CLOSED_PORTS.includes(url.port || "80")) return await env.LOOPBACK.fetch(request);
     if (env.EGRESS === "allow" && !isLoopback(url.hostname)) return await env.INTERNET.fetch(request);
   } catch (error) {
     return new Response(`${who} asked for ${url.origin}, which cannot be reached: ${error.message}\n`, { status: 502 });
@@ -22,7 +22,8 @@ export async function leavePlatform(request, env, who) {
 export async function leaveByTcp(socket, env, connect) {
   const { localAddress } = await socket.opened;
   const host = localAddress.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
-  const open = isLoopback(host) ? !env.CLOSED_PORTS.includes(localAddress.split(":").at(-1)) : env.EGRESS === "allow";
+  const port = localAddress.split(":").at(-1);
+  const open = isLoopback(host) ? env.EGRESS !== "none" && !env.CLOSED_PORTS.includes(port) : env.EGRESS === "allow";
   if (!open) {
     throw new Error(`The embedded platform lets no connection out to ${localAddress}.`);
   }

@@ -14,11 +14,12 @@ export function workerFor(url, { routes, domains, workersDev }) {
 export function matches(pattern, url) {
   const { scheme, host, path } = split(pattern);
   if (scheme && `${scheme}:` !== url.protocol) return false;
-  const hostMatches = host.startsWith("*") ? url.hostname.endsWith(host.slice(1)) : url.hostname === host;
-  if (!hostMatches) return false;
+  if (!hostMatches(host, url.hostname)) return false;
   const target = url.pathname + url.search;
   return path.endsWith("*") ? target.startsWith(path.slice(0, -1)) : target === path;
 }
+
+const hostMatches = (host, hostname) => (host.startsWith("*") ? hostname.endsWith(host.slice(1)) : hostname === host);
 
 // A longer host goes before a longer path, and a whole one before one with a star.
 function specificity(pattern) {
@@ -30,6 +31,21 @@ function specificity(pattern) {
 function split(pattern) {
   const [, scheme, host, path] = /^(?:(https?):\/\/)?([^/]*)(.*)$/i.exec(pattern);
   return { scheme: scheme?.toLowerCase(), host: host.toLowerCase(), path: path || "/" };
+}
+
+/**
+ * Whether a host is this machine's or the platform's own: anybody can make another one lead here, and a page in a
+ * browser could then read what scripts answer. A route for every host does not count.
+ */
+export function isOwnHost(hostname, { routes, domains, workersDev, suffix, hosts }) {
+  if (hostname === "localhost" || hostname.endsWith(".localhost")) return true;
+  if (hostname === "[::1]" || /^127(\.\d+){3}$/.test(hostname)) return true;
+  if (hostname in domains || hostname in workersDev || hosts.includes(hostname)) return true;
+  if (suffix && hostname.endsWith(`.${suffix}`)) return true;
+  return routes.some(({ pattern }) => {
+    const { host } = split(pattern);
+    return host !== "*" && host !== "" && hostMatches(host, hostname);
+  });
 }
 
 /** `shop.localhost` as the platform knows it: `shop.acme.app` for the suffix `acme.app`. */

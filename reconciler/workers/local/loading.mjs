@@ -9,10 +9,11 @@ import hooks from "injected/hooks.mjs";
 import invocation from "injected/invocation.mjs";
 import kvNamespace from "injected/kv_namespace.mjs";
 import prelude from "injected/prelude.mjs";
+import r2Bucket from "injected/r2_bucket.mjs";
 
 const FOLDER = ".reconciler"; // of the modules that are put beside the Worker's own
 const INJECTED = { bindings, entrypoint, hooks, invocation, prelude };
-const BY_KIND = { d1, kv_namespace: kvNamespace }; // only beside the scripts that have such a binding
+const BY_KIND = { d1, kv_namespace: kvNamespace, r2_bucket: r2Bucket }; // only beside the scripts that have such a binding
 const MAIN = `${FOLDER}/main.mjs`;
 
 const known = new Map(); // "namespace/name" -> script, as the control plane gave it
@@ -166,7 +167,7 @@ function code(env, ctx, script, { outbound, tails }, key) {
     compatibilityFlags: script.compatibilityFlags,
     mainModule: MAIN,
     modules,
-    env: { ...script.values, __reconciler: { settings, stubs } },
+    env: { ...script.values, __reconciler: { settings, stubs, meter: exports.Meter({ props: {} }) } },
     globalOutbound: exports.Outbound({ props: { namespace, name, outbound, key, secret } }),
     tails: [...new Set([...script.tails, ...tails])].map((service) => exports.Tail({ props: { service, namespace, name } })),
   };
@@ -189,9 +190,15 @@ function content(module) {
   return module.text ?? Uint8Array.fromBase64(module.base64);
 }
 
-function makeRoom(env, ctx) {
+/** Let go of half of what is loaded: the memory of the whole is running out. */
+export function trim(env, ctx) {
+  makeRoom(env, ctx, Math.ceil(isolates.size / 2));
+  return isolates.size;
+}
+
+function makeRoom(env, ctx, most = env.MOST_LOADED) {
   for (const [key, isolate] of isolates) {
-    if (isolates.size <= env.MOST_LOADED) return;
+    if (isolates.size <= most) return;
     if (isolate.ready && isolate.running.size === 0) retire(env, ctx, key, isolate);
   }
 }

@@ -4,14 +4,17 @@
 //   Dispatch     a dispatch namespace binding: a user Worker by name
 //   Service      a service binding: an ordinary Worker, or one of its named entrypoints
 //   Outbound     everything a script's own fetch() and connect() reach
-//   Storage      KV and D1, kept by the control plane
+//   Storage      KV, D1 and R2, kept by the control plane
 //   Assets, Tail what their names say
+//   Meter        the CPU time that the system says was used
 //   Admin        loopback only: invalidation, statistics, a sign of life
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { serveAsset } from "./assets.mjs";
 import { leaveByTcp, leavePlatform } from "./egress.mjs";
-import { publicHost, workerFor } from "./hosts.mjs";
-import { DIRECTLY, StartError, agreedParameters, find, invalidate, nextId, run, statistics, tryStart } from "./loading.mjs";
+import { isOwnHost, publicHost, workerFor } from "./hosts.mjs";
+import {
+  DIRECTLY, StartError, agreedParameters, find, invalidate, nextId, run, statistics, trim, tryStart,
+} from "./loading.mjs";
 
 const HOST_HEADER = "x-reconciler-host"; // lets a client choose the host that the Worker sees
 const ORDINARY = ""; // the namespace of ordinary Workers
@@ -20,6 +23,8 @@ let edge = null; // routes, domains and settings, until the account changes
 export default {
   async fetch(request, env, ctx) {
     edge ??= await readEdge(env);
+    const asked = new URL(request.url).hostname;
+    if (!isOwnHost(asked, edge)) return plain(403, notOurs(asked));
     const { url, rewritten } = address(request, edge.suffix);
     const name = answering(url, edge);
     if (!name) return plain(404, nothingAt(url, edge));
@@ -147,12 +152,21 @@ export class Tail extends WorkerEntrypoint {
   }
 }
 
+export class Meter extends WorkerEntrypoint {
+  /** Milliseconds that the thread ran, and that it waited for its turn, since a moment a little before this one. */
+  async usage(since) {
+    const reply = await this.env.CONTROL.fetch(`http://control/usage?since=${since}`);
+    return reply.json();
+  }
+}
+
 export class Admin extends WorkerEntrypoint {
   async fetch(request) {
     if (request.headers.get("authorization") !== `Bearer ${this.env.ADMIN_TOKEN}`) return plain(403, "forbidden");
     const { pathname } = new URL(request.url);
     if (pathname === "/ping") return plain(200, "pong");
     if (pathname === "/stats") return Response.json(statistics());
+    if (pathname === "/trim") return plain(200, `${trim(this.env, this.ctx)} are loaded`);
     if (pathname === "/start") return this.#start(await request.json());
     if (pathname !== "/invalidate" || request.method !== "POST") return plain(404, "not found");
     const { namespace, name } = await request.json();
@@ -196,6 +210,13 @@ function address(request, suffix) {
 function answering(url, { routes, domains, workersDev, defaultWorker }) {
   const found = workerFor(url, { routes, domains, workersDev });
   return found === undefined ? defaultWorker : found;
+}
+
+function notOurs(host) {
+  return (
+    `${host} is no host of this platform, and it answers for no other.\n` +
+    `Ask as localhost, with the header ${HOST_HEADER}: ${host}, or give the host a route, a domain or a script.`
+  );
 }
 
 function nothingAt(url, { routes, domains, workersDev }) {

@@ -30,9 +30,9 @@ export const listeners = {
 export async function prepare(given) {
   if (prepared || !(SETTINGS in given)) return;
   prepared = true;
-  const { settings, stubs } = given[SETTINGS];
+  const { settings, stubs, meter } = given[SETTINGS];
   delete given[SETTINGS];
-  configure(settings);
+  configure({ ...settings, meter });
   install(settings.key);
   for (const binding of settings.bindings) given[binding.name] = await makeBinding(binding, stubs[binding.name]);
   if (settings.syntax === "service-worker") serveAsScript(given);
