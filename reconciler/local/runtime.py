@@ -36,6 +36,7 @@ INVALIDATE = "/invalidate"
 START_SECONDS = 30  # a cold page cache alone took 2.5 s
 BEAT_SECONDS = 0.25
 RECORD_SECONDS = 0.05  # between two records of the CPU time that workerd got
+DRAIN_SECONDS = 1.0
 TRIM_SHARE, TRIM_SECONDS = 0.6, 2  # of the most memory: from here on what is idle goes; memory is free a little later
 # Of `stall_seconds`, in CPU time and without an answer: a process that had less than this waited for the machine.
 SPINNING_SHARE = 0.8
@@ -270,6 +271,7 @@ class Runtime:
             with contextlib.suppress(OSError, http.client.HTTPException):  # busy: workerd is started again later
                 self._admin("POST", "/trim", b"{}")
         elif time.monotonic() > self._trimmed + TRIM_SECONDS and self._transcript.idle:
+            self._process.drain(DRAIN_SECONDS)
             self._restart("workerd was started again to free memory")
 
     def _spins(self, used: float | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
@@ -61,6 +62,12 @@ class Process:
     @property
     def ended(self) -> bool:
         return self._child.poll() is not None
+
+    def drain(self, seconds: float) -> None:
+        """Let it answer what it has accepted, and end; for so long at most. Who comes meanwhile waits on the socket."""
+        self._child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(seconds)
 
     def kill(self) -> None:
         """End it at once and wait until it is gone. Its output can be read to the end."""

@@ -161,7 +161,7 @@ def test_scripts_that_are_idle_go_when_memory_runs_short(small: Platform) -> Non
     """Forty of them hold 320 MB between them, and 300 MB there are."""
     for n in range(40):
         small.put(f"hold-{n}", HOLD)
-        assert small.get(f"/hold-{n}").text == "1"
+        assert httpx.get(f"{small.runtime.url}/hold-{n}", timeout=20).text == "1"
         time.sleep(0.05)
     assert small.runtime.statistics()["loaded"] < 40
-    assert small.get("/hold-0").text == "1"
+    assert httpx.get(f"{small.runtime.url}/hold-0", timeout=20).text == "1"
