@@ -1,5 +1,7 @@
 """One folder for each behaviour: `repo/` goes in, `command` says what is run in it, `expected.txt` comes out.
 
+`plan` shows what `repo/` changes of `before/`.
+
 `exit` holds the exit code, 0 when it is missing. To make what is expected anew: `WRITE_CASES=1 pytest tests/cases`,
 then read the difference.
 """
@@ -19,6 +21,9 @@ import pytest
 from reconciler import preflight
 from reconciler.errors import ConfigError, ReconcilerError
 from reconciler.load import config, resolution
+from reconciler.run import Wishes
+from reconciler.run import between as run_between
+from reconciler.show import FORMATS
 from reconciler.show import problems as render_problems
 from reconciler.show import resolution as render_resolution
 from reconciler.show.style import PLAIN
@@ -32,6 +37,8 @@ TODAY = datetime.date(2026, 11, 24)
 def test_case(case: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repo"
     shutil.copytree(case / "repo", repository, symlinks=True)
+    if (case / "before").exists():
+        shutil.copytree(case / "before", tmp_path / "before")
     if (case / "make").exists():
         make((case / "make").read_text(encoding="utf-8"), repository)
     code, text = run(shlex.split((case / "command").read_text(encoding="utf-8")), repository)
@@ -97,8 +104,15 @@ def _preflight(root: Path, words: list[str], options: Mapping[str, str]) -> tupl
     return 1 if problems else 0, render_problems.text(problems, PLAIN) or "all start and answer\n"
 
 
+def _plan(root: Path, words: list[str], options: Mapping[str, str]) -> tuple[int, str]:
+    """What the repository changes of what it was in `before/`."""
+    before, after = (config.load(one, variables={}, today=TODAY) for one in (root.parent / "before", root))
+    return 0, FORMATS[options.get("format", "text")](run_between(before, after, Wishes(TODAY)), PLAIN)
+
+
 _COMMANDS: Mapping[str, Callable[[Path, list[str], Mapping[str, str]], tuple[int, str]]] = {
     "validate": _validate,
     "explain": _explain,
     "preflight": _preflight,
+    "plan": _plan,
 }
