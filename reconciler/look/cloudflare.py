@@ -210,7 +210,7 @@ class Api:
         self._http.call("PATCH", *self._scripts(namespace), name, "settings", parts=parts)
 
     def content(self, namespace: str, name: str) -> tuple[Module, ...] | None:
-        """The modules as they are live; their order is the reply's."""
+        """The modules as they are live: the main one first where the reply names it, else as they come."""
         last = "content" if namespace else "content/v2"
         path = (*self._scripts(namespace), name, *last.split("/"))
         try:

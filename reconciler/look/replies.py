@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model import Module, Secret
@@ -253,19 +254,22 @@ def cursor_of(envelope: Mapping[str, Any]) -> str:
 
 
 def modules_of(reply: Reply, call: str) -> tuple[Module, ...]:
-    """A Worker's content: multipart form data, or one bare script. A body that broke off is an error."""
+    """A Worker's content: multipart form data, or one bare script. A body that broke off is an error.
+
+    The main module comes first: wrangler reads its name from the header cf-entrypoint, whatever the order of the parts.
+    """
+    main = reply.headers.get("cf-entrypoint") or ""
     kind = reply.headers.get("content-type", "")
     boundary = re.search(r'boundary=(?:"([^"]+)"|([^";\s]+))', kind, re.IGNORECASE)
     if boundary is not None:
         modules = _parts(reply.content, (boundary[1] or boundary[2]).encode("latin-1", "replace"))
         if modules is None:
             raise Unreachable(call, reply.status, [], _ray(reply), why="the Worker's content breaks off")
-        return modules
+        return tuple(sorted(modules, key=lambda module: module.name not in (main, unquote(main))))
     bare = kind.split(";")[0].strip().lower()
     if bare in _NO_SCRIPT:
         raise Unreachable(call, reply.status, [], _ray(reply), why=f"the Worker's content came as {bare}")
-    name = reply.headers.get("cf-entrypoint") or "worker.js"
-    return (Module(name, bare or "application/javascript", reply.content),)
+    return (Module(main or "worker.js", bare or "application/javascript", reply.content),)
 
 
 _NO_SCRIPT = frozenset({"text/html", "application/json", "application/problem+json", "multipart/form-data"})

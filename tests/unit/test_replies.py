@@ -242,6 +242,15 @@ def test_content_that_breaks_off_anywhere_is_an_error() -> None:
     assert len(modules_of(whole, CALL)) == 2
 
 
+@pytest.mark.parametrize("header", ["src/main one.mjs", "src/main%20one.mjs"])
+def test_the_main_module_comes_first_whatever_the_order_of_the_parts(header: str) -> None:
+    parts = [("a.txt", "text/plain", b""), ("src/main one.mjs", "application/javascript+module", b"")]
+    reply = form(parts, "edge")
+    named = Reply(200, {**reply.headers, "cf-entrypoint": header}, reply.content)
+    assert [one.name for one in modules_of(named, CALL)] == ["src/main one.mjs", "a.txt"]
+    assert [one.name for one in modules_of(reply, CALL)] == ["a.txt", "src/main one.mjs"]
+
+
 def test_one_bare_script_is_its_own_module() -> None:
     answer = reply(b"export default {}", content_type="application/javascript+module; x=y", cf_entrypoint="main.mjs")
     assert modules_of(answer, CALL) == (Module("main.mjs", "application/javascript+module", b"export default {}"),)
