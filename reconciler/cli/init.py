@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from reconciler.load.files import Folder
 
 
 @click.command(options_metavar="[OPTIONS]")
 @click.argument("words", nargs=-1, metavar="[DIR | customer ID | script NAME | workflows]")
 @click.option("--platform", "platform_name", metavar="ID", help="The platform's id; else the folder's name.")
+@click.option("--tier", metavar="NAME", help="The new customer's tier; else basic, or the first that there is.")
 @click.option("--customer", metavar="ID", help="Whose script it is; else the only customer, or the folder you are in.")
 @click.option(
     "-C", "folder", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Look for the repository here."
 )
-def init(words: tuple[str, ...], platform_name: str | None, customer: str | None, folder: Path) -> int:
+def init(
+    words: tuple[str, ...], platform_name: str | None, tier: str | None, customer: str | None, folder: Path
+) -> int:
     """Make a new platform repository in DIR, or add a customer or script to the one you are in.
 
     \b
@@ -27,7 +34,7 @@ def init(words: tuple[str, ...], platform_name: str | None, customer: str | None
     """
     match words:
         case ("customer", identity):
-            return _customer(folder, identity)
+            return _customer(folder, identity, tier)
         case ("script", name):
             return _script(folder, name, customer)
         case ("workflows",):
@@ -76,13 +83,25 @@ def _ask_for_origin(requirement: str) -> None:
         click.echo(f"\n{templates.RECONCILER}: {told}", err=True)
 
 
-def _customer(folder: Path, identity: str) -> int:
+def _customer(folder: Path, identity: str, tier: str | None) -> int:
     from reconciler.begin import scaffold
     from reconciler.cli import connecting
+    from reconciler.load import files, platform_file
 
     root = connecting.repository_root(folder)
     _refuse_bad_name(identity, "customer")
-    _write(root, scaffold.customer(identity, {f"{identity}-hello": "hello.mjs"}))
+    tiers = list(platform_file.read_source(root, "").data.get("tiers", {}))
+    if identity in tiers:
+        raise _refused(f"{identity} is the name of a tier, and both are tags of a script")
+    if tier is not None and tier not in tiers:
+        raise _refused(f"platform.yaml has no tier {tier}: {', '.join(tiers) or 'it has none at all'}")
+    there = next((one.path for one in files.customers(root, "customers").customers if _id(one) == identity), "")
+    if there:
+        raise _refused(f"{there} exists already")
+    script = f"{identity}-hello"
+    _refuse_taken(root, script)
+    chosen = tier or ("basic" if "basic" in tiers else next(iter(tiers), ""))
+    _write(root, scaffold.customer(identity, chosen, {script: "hello.mjs"}))
     click.echo("\nNext: reconciler plan --local", err=True)
     return 0
 
@@ -92,13 +111,18 @@ def _script(folder: Path, name: str, customer: str | None) -> int:
     from reconciler.cli import connecting, wishes
 
     root = connecting.repository_root(folder)
-    _refuse_bad_name(name, "script")
+    _refuse_bad_name(name, "script", most=63)
+    _refuse_taken(root, name)
     file = _customer_file(root, folder, customer)
     main = file.with_name(f"{name}.mjs")
     if main.exists():
-        raise click.UsageError(f"{main.relative_to(root)} exists already; nothing was written")
+        raise _refused(f"{main.relative_to(root)} exists already")
+    try:
+        text = scaffold.with_script(wishes.read(file), name, main.name)
+    except ValueError as error:
+        raise _refused(f"{file.relative_to(root)}: {error}") from None
     _write(root, {str(main.relative_to(root)): scaffold.module()})
-    wishes.write(file, scaffold.with_script(wishes.read(file), name, main.name))
+    wishes.write(file, text)
     click.echo(f"{file.relative_to(root)}\n\nNext: reconciler plan --local", err=True)
     return 0
 
@@ -112,16 +136,40 @@ def _customer_file(root: Path, folder: Path, customer: str | None) -> Path:
     elif here in found:
         found = [here]
     if len(found) != 1:
-        told = f'there is no customer "{customer}"' if customer else "say whose it is with --customer ID"
-        raise click.UsageError(f"{told}; nothing was written")
+        raise _refused(f'there is no customer "{customer}"' if customer else "say whose it is with --customer ID")
     return found[0]
+
+
+def _refuse_taken(root: Path, script: str) -> None:
+    """The namespace has one script of a name. Files that are wrong are told by `validate`, and not here."""
+    from reconciler.errors import ConfigError
+    from reconciler.load import customer_file, files
+
+    for folder in files.customers(root, "customers").customers:
+        try:
+            if script.encode() in folder.read(files.CUSTOMER_FILE):
+                taken = script in customer_file.read_source(folder).data["scripts"]
+            else:
+                taken = False  # most files, and parsing them is what takes time
+        except (ConfigError, OSError, ValueError):
+            continue
+        if taken:
+            raise _refused(f"customer {_id(folder)} has a script {script} already")
+
+
+def _id(folder: Folder) -> str:
+    return folder.path.rpartition("/")[2]
+
+
+def _refused(why: str) -> click.UsageError:
+    return click.UsageError(f"{why}; nothing was written")
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
     """All or nothing: a file that exists is never overwritten."""
     there = [path for path in files if (folder / path).exists()]
     if there:
-        raise click.UsageError(f"{there[0]} exists already in {folder}; nothing was written")
+        raise _refused(f"{there[0]} exists already in {folder}")
     for path, text in sorted(files.items()):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,4 +187,4 @@ def _refuse_bad_name(name: str, what: str, most: int = 48) -> None:
     from reconciler.begin import scaffold
 
     if not scaffold.NAME.fullmatch(name) or len(name) > most:
-        raise click.UsageError(f'"{name}" cannot name a {what}: a-z, 0-9 and "-", at most {most}; nothing was written')
+        raise _refused(f'"{name}" cannot name a {what}: a-z, 0-9 and "-", at most {most}')

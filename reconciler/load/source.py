@@ -82,6 +82,10 @@ class Source:
         value = self._find(path)[1]
         return str(value.value) if isinstance(value, ScalarNode) and _is_plain(value) and self.has(path) else None
 
+    def node(self, path: Path) -> Any:
+        """The parser's own node of a value; None where there is none."""
+        return self._find(path)[1] if self.has(path) else None
+
     def excerpt(self, line: int) -> str:
         """A line of the file, with the values of secrets taken out."""
         if line > len(self._lines):

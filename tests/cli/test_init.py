@@ -32,9 +32,43 @@ def test_a_new_repository_has_workflows_and_schemas(tmp_path: Path) -> None:
     assert (tmp_path / "schemas/customer.schema.json").is_file()
 
 
+OTHERS = {
+    "without tiers": "platform: acme\nnamespace: acme\nprune: true\n",
+    "with tiers of its own": (
+        "platform: acme\nnamespace: acme\nprune: true\ntiers: {bronze: {}, silver: {}}\n"
+        "platform_modules: {kit.mjs: platform/kit.mjs}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("platform", OTHERS.values(), ids=OTHERS)
+def test_what_is_added_to_a_platform_that_init_did_not_make_starts_there(tmp_path: Path, platform: str) -> None:
+    (tmp_path / "platform.yaml").write_text(platform, encoding="utf-8")
+    (tmp_path / "platform").mkdir()
+    (tmp_path / "platform/kit.mjs").write_text("export const kit = 1;\n", encoding="utf-8")
+    assert run(tmp_path, "init", "customer", "globex").return_value == 0
+    assert run(tmp_path, "init", "script", "shop").return_value == 0
+    assert run(tmp_path, "validate", "--preflight").return_value == 0
+    assert run(tmp_path, "plan", "--local").return_value == 0
+
+
+def test_a_script_is_added_between_braces_too(tmp_path: Path) -> None:
+    run(tmp_path, "init", "--platform", "shop")
+    file = tmp_path / "customers/example/customer.yaml"
+    text = "tier: basic\nscripts: {hello: {main: hello.mjs}} # ours\n"
+    file.write_text(text, encoding="utf-8")
+    assert run(tmp_path, "init", "script", "shop").return_value == 0
+    assert file.read_text(encoding="utf-8") == text.replace("}} #", "}, shop: {main: shop.mjs}} #")
+    assert run(tmp_path, "validate").return_value == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("init", "customer", "basic"), "basic is the name of a tier"),
+        (("init", "customer", "globex", "--tier", "gold"), "platform.yaml has no tier gold: basic, advanced"),
+        (("init", "customer", "rcn-x"), "cannot name a customer"),
+        (("init", "script", "example-hello"), "customer example has a script example-hello already"),
         (("init",), "exists already"),
         (("init", "customer", "example"), "exists already"),
         (("init", "customer", "Bad Name"), "cannot name a customer"),
