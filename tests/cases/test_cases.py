@@ -74,7 +74,7 @@ def make(text: str, root: Path) -> None:
 def run(command: list[str], root: Path) -> tuple[int, str]:
     """What a command answers: its exit code and its output."""
     words = [word for word in command if not word.startswith("--")]
-    options = dict(word.removeprefix("--").split("=", 1) for word in command if word.startswith("--"))
+    options = dict(word.removeprefix("--").partition("=")[::2] for word in command if word.startswith("--"))
     try:
         return _COMMANDS[words[0]](root, words[1:], options)
     except ReconcilerError as error:
@@ -85,6 +85,7 @@ def _validate(root: Path, words: list[str], options: Mapping[str, str]) -> tuple
     show = render_problems.FORMATS[options.get("format", "text")]
     try:
         repository = config.load(root, options.get("env", ""), variables={}, today=TODAY)
+        repository = config.with_stand_in_warnings(repository) if "local" in options else repository
     except ConfigError as error:
         return error.exit_code, show(error.problems, PLAIN)
     return 0, show(repository.warnings, PLAIN) or "valid\n"
