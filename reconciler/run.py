@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -22,7 +22,7 @@ from reconciler.kinds.uploads import missing_secrets
 from reconciler.load.repository import Repository
 from reconciler.look import answers, transport
 from reconciler.look.listing import Seen
-from reconciler.model import Resource, State
+from reconciler.model import Key, Resource, State
 from reconciler.names import did_you_mean
 from reconciler.plan import Action, Change, Explanation, Plan, make_plan
 from reconciler.plan.cost import cost as cost_of
@@ -85,7 +85,7 @@ def look_and_plan(
     plan = switching.proven(make_plan(wanted, live, policy_of(repository, wishes)), repository, seen, crossing)
     blind = _blind_spots(connection, seen) if wishes.verify == 0 else ()
     plan = replace(plan, coverage=coverage, warnings=(*plan.warnings, *blind))
-    priced = _priced(plan, repository, live, wishes, connection.answers)
+    priced = _priced(plan, repository, live, wishes, connection.answers, kinds.read_back(connection, plan.changes))
     return Outlook(connection, wanted, live, seen, priced, wishes)
 
 
@@ -190,8 +190,17 @@ def _blind_spots(connection: Connection, seen: Seen) -> Iterator[Problem]:
     return answers.blind_spots(connection.answers, tags_in_rows=seen.tags_in_rows)
 
 
-def _priced(plan: Plan, repository: Repository, live: State, wishes: Wishes, known: Mapping[str, str]) -> Plan:
+def _priced(
+    plan: Plan,
+    repository: Repository,
+    live: State,
+    wishes: Wishes,
+    known: Mapping[str, str],
+    read_back: Iterable[Key] = (),
+) -> Plan:
     requests = {change.key: kinds.requests(repository, change, known) for change in plan.changes}
+    for key in read_back:
+        requests[key] += 1
     cost = cost_of(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW)
     return replace(plan, warnings=(*repository.warnings, *plan.warnings), cost=cost)
 

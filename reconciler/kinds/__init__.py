@@ -6,13 +6,15 @@ To add a kind: write one file here and name it in KINDS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from reconciler.errors import Where
 from reconciler.kinds import (
     custom_domain,
     dispatcher,
+    keeping,
     namespace,
     outbound_worker,
     route,
@@ -23,7 +25,7 @@ from reconciler.kinds import (
 from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Repository
 from reconciler.look.answers import moves_nothing
-from reconciler.look.listing import Interest, Seen, look
+from reconciler.look.listing import Interest, Seen, look, with_missing
 from reconciler.model import Key, Resource, SecretReference, State, Worker
 from reconciler.plan import Action, Cause, Change
 from reconciler.plan.guards import USER_WORKER
@@ -104,7 +106,12 @@ def see(connection: Connection, *, progress: Callable[[int], None] | None = None
     known = connection.remembered(user_worker.NAME), connection.remembered(user_worker.READ)
     seen = look(connection.api, _interest(connection), known, progress=progress)
     connection.ledger.remember(user_worker.READ, seen.read_tags)
-    return seen
+    rows = tuple(row for row in seen.scripts.rows if not user_worker.is_gone(row, connection))
+    seen = replace(seen, scripts=replace(seen.scripts, rows=rows))
+    if seen.namespace is None or not seen.incomplete_because:
+        return seen
+    names = sorted(script.name for script in connection.repository.scripts())
+    return with_missing(connection.api, connection.namespace, seen, names)
 
 
 def _interest(connection: Connection) -> Interest:
@@ -138,10 +145,25 @@ def live(seen: Seen, connection: Connection) -> State:
     return State.of(resources, incomplete_because=seen.incomplete_because, vanished=vanished)
 
 
+# Calls of a put and of a delete, where they are not one: a zone is looked up by its name, and what is deleted is looked
+# at before.
+_CALLS: Mapping[str, tuple[int, int]] = {
+    namespace.NAME: (2, 1),
+    user_worker.NAME: (1, 2),
+    outbound_worker.NAME: (1, 2),
+    tail_worker.NAME: (1, 2),
+    dispatcher.NAME: (1, 2),
+    route.NAME: (2, 3),
+    custom_domain.NAME: (2, 2),
+}
+
+
 def requests(repository: Repository, change: Change, known: Mapping[str, str]) -> int:
     """How many calls a change takes: one, and more of
 
-    secrets          3   they are sent after the upload, the digest tag is set, and the row is read back
+    a delete         1   what is deleted is looked at before
+    a route, domain  1   its zone is looked up by name
+    secrets          4   they are sent after the upload, settings are read back, the digest tag is set, the row is read
     static files     2   a session and one bucket; a file that is there already is not sent, and buckets may be several
     a table in KV    6   the live one is read, its KV namespace found, keys listed before and after, parts written and
                          removed; the first one has less to do, and past 1,000 parts the listings have more pages
@@ -150,14 +172,32 @@ def requests(repository: Repository, change: Change, known: Mapping[str, str]) -
     No row is read back where a probe saw that such writes move nothing in it: `known` is what it learnt.
     """
     settings = repository.platform.dispatcher
+    put, delete = _CALLS.get(change.key.kind, (1, 1))
     if change.action is Action.DELETE:
-        return 1
+        return delete
     if change.key.kind == dispatcher.NAME and settings is not None:
-        return 1 + 6 * (settings.table == "kv")
+        return put + 6 * (settings.table == "kv")
     if change.key.kind != user_worker.NAME:
-        return 1
+        return put
     if change.cause is Cause.ADOPTED:
         return 4 - moves_nothing(known, "tags")
     script = repository.script(change.key.name)
-    of_secrets = 3 - moves_nothing(known, "secret", "tags") if script.secrets else 0
-    return 1 + of_secrets + 2 * script.has_assets
+    of_secrets = 4 - moves_nothing(known, "secret", "tags") if script.secrets else 0
+    return put + of_secrets + 2 * script.has_assets
+
+
+def read_back(connection: Connection, changes: Iterable[Change]) -> Iterator[Key]:
+    """The changes whose upload is read back to see whether this account keeps what it says: one call more for each.
+
+    As far as it is known before: bindings of user Workers stand in their files, which a plan does not read.
+    """
+    kept, limited = connection.kept, False
+    for change in changes:
+        if change.key.kind == dispatcher.NAME and change.after is not None:
+            if not kept.knows("", "binding dispatch_namespace"):
+                yield change.key
+        elif change.key.kind == user_worker.NAME and change.after is not None and not limited:
+            script = connection.repository.script(change.key.name)
+            limited = script.cpu_ms is not None or script.subrequests is not None
+            if limited and not kept.knows(connection.namespace, keeping.LIMITS):
+                yield change.key

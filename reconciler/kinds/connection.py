@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.kinds.keeping import Kept
 from reconciler.load.repository import Repository
 from reconciler.look.cloudflare import Api
 from reconciler.look.ledger import Entry, Ledger
@@ -36,6 +37,11 @@ class Connection:
     def remembered(self, kind: str) -> Mapping[str, Entry]:
         """What the ledger held of a kind when the run began."""
         return self._entries[kind]
+
+    @functools.cached_property
+    def kept(self) -> Kept:
+        """What this account is known to keep of an upload."""
+        return Kept(self.ledger)
 
     @functools.cached_property
     def _entries(self) -> _Entries:

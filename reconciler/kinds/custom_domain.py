@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.kinds import edge
+from reconciler.kinds import edge, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Repository
 from reconciler.look.listing import Seen
@@ -36,7 +36,13 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
 
 
 def delete(connection: Connection, resource: Resource) -> None:
-    connection.api.delete_domain(resource.etag)
+    """A domain that someone else has led elsewhere by now is theirs."""
+    for one in connection.api.domains():
+        if str(one.get("id")) != resource.etag:
+            continue
+        if not edge.is_still(resource, str(one.get("service") or "")):
+            raise uploads.changed_since(resource)
+        connection.api.delete_domain(resource.etag)
     edge.forget(connection, resource)
 
 

@@ -62,7 +62,7 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
     table = table_of(connection.repository)
     before = routing_kv.live_table(connection, settings.name) if change.before is not None else None
     damaged = change.cause in (Cause.DRIFTED, Cause.BOTH)
-    namespace_id = routing_kv.write_parts(connection, table, after.where, damaged=damaged)
+    namespace_id, old = routing_kv.write_parts(connection, table, after.where, damaged=damaged)
     uploads.put_worker(
         connection,
         "",
@@ -71,7 +71,7 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
         worker,
         sent=routing_kv.by_id(worker, connection.repository.platform, namespace_id),
     )
-    routing_kv.remove_stale(connection, namespace_id, table, *([before] if before else []))
+    routing_kv.tidy(connection, namespace_id, table, before, old)
 
 
 def delete(connection: Connection, resource: Resource) -> None:

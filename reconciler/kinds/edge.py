@@ -49,6 +49,11 @@ def live(
         )
 
 
+def is_still(resource: Resource, script: str) -> bool:
+    """Whether it points where it pointed when this run looked."""
+    return resource.digest == digest({"script": script})
+
+
 def remember(connection: Connection, resource: Resource) -> None:
     """That we made it: should it be gone or point elsewhere one day, it was someone else."""
     connection.ledger.remember(resource.key.kind, {resource.key.name: Entry(resource.digest, "", "")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.kinds import edge
+from reconciler.kinds import edge, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Repository
 from reconciler.look.ledger import Entry
@@ -40,8 +40,15 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
 
 
 def delete(connection: Connection, resource: Resource) -> None:
+    """A route that someone else has led elsewhere by now is theirs."""
     zone, _, identity = resource.etag.partition("/")
-    connection.api.delete_route(edge.zone_of(connection, zone, resource), identity)
+    zone_id = edge.zone_of(connection, zone, resource)
+    for one in connection.api.routes(zone_id):
+        if str(one.get("id")) != identity:
+            continue
+        if not edge.is_still(resource, str(one.get("script") or "")):
+            raise uploads.changed_since(resource)
+        connection.api.delete_route(zone_id, identity)
     edge.forget(connection, resource)
 
 

@@ -7,7 +7,7 @@ KV namespace stands by title: the id is the account's business, and differs betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
@@ -37,22 +37,32 @@ def binding(platform: Platform) -> Mapping[str, Any]:
     return {"type": "kv_namespace", "name": routing.KV_BINDING, "namespace_id": title(platform)}
 
 
-def write_parts(connection: Connection, table: routing.Table, where: Where | None, *, damaged: bool = False) -> str:
-    """Write the parts that are not there yet, or all of them where someone else may have been at those that are;
-    returns the id of the KV namespace, which is made when missing."""
+def write_parts(
+    connection: Connection, table: routing.Table, where: Where | None, *, damaged: bool = False
+) -> tuple[str, frozenset[str]]:
+    """Write the parts that are not there yet, or all of them where someone else may have been at those that are.
+    Returns the id of the KV namespace, which is made when missing, and the keys that were in it before."""
     api = connection.api
     name = title(connection.repository.platform)
     namespace = api.kv_namespace(name) or api.create_kv_namespace(name)
-    present = frozenset[str]() if damaged else frozenset(api.kv_keys(namespace, KEYS_PREFIX))
-    for batch in _batches(routing.kv_pairs(table, present)):
+    old = frozenset(api.kv_keys(namespace, KEYS_PREFIX))
+    for batch in _batches(routing.kv_pairs(table, () if damaged else old)):
         _write(connection, namespace, batch, where)
-    return namespace
+    return namespace, old
 
 
-def remove_stale(connection: Connection, namespace: str, *tables: routing.Table) -> None:
-    """Remove the parts that none of these tables reads: name the new one, and the one it took over from."""
-    present = connection.api.kv_keys(namespace, KEYS_PREFIX)
-    stale = list(routing.stale_keys(present, *tables))
+def tidy(
+    connection: Connection, namespace: str, table: routing.Table, before: routing.Table | None, old: Collection[str]
+) -> None:
+    """After the switch: remove the parts among `old` that neither this table nor the one before it reads.
+
+    Another run may be about to switch as well. What it wrote meanwhile is not among the old keys, and what it removed
+    of ours is written again.
+    """
+    present = frozenset(connection.api.kv_keys(namespace, KEYS_PREFIX))
+    for batch in _batches(routing.kv_pairs(table, present)):
+        _write(connection, namespace, batch, None)
+    stale = list(routing.stale_keys(sorted(present & frozenset(old)), table, *([before] if before else [])))
     for start in range(0, len(stale), PAIRS_PER_CALL):
         connection.api.delete_kv(namespace, stale[start : start + PAIRS_PER_CALL])
 

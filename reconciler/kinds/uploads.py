@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.errors import Problem, ReconcilerError, Where
-from reconciler.kinds import assets
+from reconciler.kinds import assets, keeping
 from reconciler.kinds.connection import Connection
 from reconciler.look import wire
 from reconciler.look.answers import moves_nothing
@@ -95,7 +95,7 @@ def put_worker(
     name, api = after.key.name, connection.api
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
     marks = wire.marks(worker, connection.owner)
-    first = [tag for tag in marks if not digest_in([tag])] if secrets else marks
+    first = _undigested(marks) if secrets else marks
     metadata = {**wire.metadata(sent or worker, connection.owner), "tags": first}
     if worker.assets is not None:
         metadata["assets"] = assets.send(connection, namespace, after, worker.assets)
@@ -104,14 +104,34 @@ def put_worker(
         _refuse_dropped(after, first, row.tags)
     if secrets:
         api.put_secrets(namespace, name, secrets)
-        api.put_tags(namespace, name, marks)
-        row = _read_again(connection, namespace, row, "secret", "tags")
+        _refuse_unfinished(connection, namespace, after, sent or worker, first)
+        row = _mark(connection, namespace, after, worker, row, "secret", "tags")
+    connection.kept.prove(namespace, sent or worker, lambda: _read_back(connection, namespace, after, sent or worker))
     _remember(connection, after, worker, row)
 
 
 def delete_worker(connection: Connection, namespace: str, resource: Resource) -> None:
-    connection.api.delete_script(namespace, resource.key.name)
+    """Delete what is still as this run saw it: hours of uploads may lie between, and other writers."""
+    row = connection.api.script(namespace, resource.key.name)
+    if row is not None:
+        if _is_another(row, resource):
+            raise changed_since(resource)
+        connection.api.delete_script(namespace, resource.key.name)
     connection.ledger.forget(resource.key.kind, [resource.key.name])
+
+
+def changed_since(resource: Resource) -> ReconcilerError:
+    """The refusal to delete what someone wrote after it was looked at."""
+    return ReconcilerError(
+        [
+            Problem(
+                f"{resource.key} is not deleted: it is no longer what it was when this run looked",
+                why="someone else wrote it meanwhile, and it may be in use",
+                fix="run again: the next plan shows what it is now",
+                code="changed-since",
+            )
+        ]
+    )
 
 
 def read_worker(connection: Connection, namespace: str, resource: Resource, like: Worker | None) -> Worker | None:
@@ -160,18 +180,62 @@ def _marked_only(connection: Connection, namespace: str, change: Change, after: 
     there = read_worker(connection, namespace, change.before, worker)
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
         return False
-    connection.api.put_tags(namespace, after.key.name, wire.marks(worker, connection.owner))
     before = Row(after.key.name, None, change.before.etag, change.before.modified_on)
-    _remember(connection, after, worker, _read_again(connection, namespace, before, "tags"))
+    _remember(connection, after, worker, _mark(connection, namespace, after, worker, before, "tags"))
     return True
 
 
-def _read_again(connection: Connection, namespace: str, row: Row, *writes: str) -> Row:
-    """After writes that are no upload: they may move the etag and the time of change, which no document tells. Where
-    a probe of this account's namespaces saw that they do not, the row from before still holds."""
+def _mark(connection: Connection, namespace: str, after: Resource, worker: Worker, before: Row, *writes: str) -> Row:
+    """Set the tags of what was uploaded as `before`, and make sure that they stand on nothing else: someone may have
+    written it in between. `writes` are those since then, this one included.
+
+    Returns the row as it is now: such writes may move the etag and the time of change, which no document tells. Where
+    a probe of this account's namespaces saw that they do not, the row from before still holds, and what someone
+    else's upload moved shows in the next listing.
+    """
+    name, api, marks = after.key.name, connection.api, wire.marks(worker, connection.owner)
+    api.put_tags(namespace, name, marks)
     if namespace and moves_nothing(connection.answers, *writes):
+        return before
+    row = api.script(namespace, name) or Row(name, None, "", "")
+    # Only reading the code tells what moved the etag.
+    modules = worker.modules if row.etag and row.etag == before.etag else api.content(namespace, name) or ()
+    code = {module.name: module.content for module in modules} == {one.name: one.content for one in worker.modules}
+    if code and frozenset(row.tags or marks) == frozenset(marks):
         return row
-    return connection.api.script(namespace, row.name) or Row(row.name, None, "", "")
+    if modules:
+        api.put_tags(namespace, name, _undigested(marks))
+    raise _written_meanwhile(after)
+
+
+def _refuse_unfinished(
+    connection: Connection, namespace: str, after: Resource, worker: Worker, tags: list[str]
+) -> None:
+    """Before the digest is set: what is live has to be what was sent so far, secrets and all. One call."""
+    settings = connection.api.settings(namespace, after.key.name)
+    if settings is None or frozenset(settings.get("tags") or tags) != frozenset(tags):
+        raise _written_meanwhile(after)
+    if dropped := keeping.missing(worker, settings):
+        raise _dropped(after, dropped)
+
+
+def _undigested(marks: list[str]) -> list[str]:
+    """The tags of what is not finished: ours, and of no version, so that the next plan writes it anew."""
+    return [tag for tag in marks if not digest_in([tag])]
+
+
+def _written_meanwhile(after: Resource) -> ReconcilerError:
+    return ReconcilerError(
+        [
+            Problem(
+                f"{after.key} was written by someone else while this run wrote it",
+                after.where,
+                why="what is live now is not what was sent",
+                fix="run again once the other is done: the next plan puts it right",
+                code="written-meanwhile",
+            )
+        ]
+    )
 
 
 def _remember(connection: Connection, after: Resource, worker: Worker, row: Row) -> None:
@@ -250,6 +314,17 @@ def versions(secrets: Mapping[str, SecretReference]) -> str:
     return " ".join(f"{name}={one.version}" for name, one in sorted(secrets.items()))
 
 
+def _is_another(row: Row, seen: Resource) -> bool:
+    """Whether a row shows something else than was seen. What it does not say proves nothing."""
+    if row.tags is not None:
+        marks = owner_in(row.tags), digest_in(row.tags), PROTECT_TAG in row.tags
+        if marks != (seen.owner, seen.digest, seen.protected):
+            return True
+    if row.etag and seen.etag:
+        return row.etag != seen.etag
+    return bool(row.modified_on and seen.modified_on and row.modified_on != seen.modified_on)
+
+
 def _written_by_others(row: Row, entry: Entry) -> bool:
     if row.tags is not None and digest_in(row.tags) != entry.digest:
         return True
@@ -260,17 +335,32 @@ def _written_by_others(row: Row, entry: Entry) -> bool:
     return bool(row.modified_on and entry.modified_on and row.modified_on != entry.modified_on)
 
 
+def _read_back(connection: Connection, namespace: str, after: Resource, worker: Worker) -> None:
+    """One call. A digest that stands on less than was meant is taken away again, so that the next plan repeats it."""
+    settings = connection.api.settings(namespace, after.key.name)
+    dropped = keeping.missing(worker, settings or {})
+    if dropped:
+        connection.api.put_tags(namespace, after.key.name, _undigested(wire.marks(worker, connection.owner)))
+        raise _dropped(after, dropped)
+
+
 def _refuse_dropped(resource: Resource, meant: list[str], got: tuple[str, ...]) -> None:
     dropped = sorted(set(meant) - set(got))
     if dropped:
-        raise ReconcilerError(
-            [
-                Problem(
-                    f"{resource.key} was uploaded, and Cloudflare dropped the tags {', '.join(dropped)}",
-                    resource.where,
-                    why="without them the next run could not tell whose it is or which version it has",
-                    fix="run `reconciler doctor`, and look for other tools that write to this script",
-                    code="silent-drop",
-                )
-            ]
-        )
+        raise _dropped(resource, [f"tag {tag}" for tag in dropped])
+
+
+def _dropped(resource: Resource, what: list[str]) -> ReconcilerError:
+    return ReconcilerError(
+        [
+            Problem(
+                f"{resource.key} was uploaded, and Cloudflare dropped {', '.join(what)}",
+                resource.where,
+                why="what was reviewed is not what runs: without a tag the next run cannot tell whose it is, and "
+                "without a limit or a binding it does what nobody meant",
+                fix="run `reconciler doctor`, look for other tools that write to this script, and ask Cloudflare "
+                "whether the account may have it",
+                code="silent-drop",
+            )
+        ]
+    )

@@ -9,13 +9,16 @@ from reconciler.kinds.connection import Connection
 from reconciler.load import config
 from reconciler.load.repository import Repository
 from reconciler.look import wire
+from reconciler.look.ledger import Entry
 from reconciler.look.listing import Seen
+from reconciler.look.replies import Row
 from reconciler.model import PROTECT_TAG, Key, Resource, Worker
 from reconciler.plan import Change
 from reconciler.plan.guards import USER_WORKER
 
 NAME = USER_WORKER
 READ = "user_worker_read"  # what the ledger keeps tags under that were read, and are not of an upload of ours
+GONE = "user_worker_gone"  # what the ledger keeps what we deleted under: a listing that lags shows it for a while
 
 
 def desired(repository: Repository) -> Iterator[Resource]:
@@ -47,10 +50,22 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
 def put(connection: Connection, change: Change, after: Resource) -> None:
     worker = config.read_worker(connection.repository, after.key.name)
     uploads.put_worker(connection, connection.namespace, change, after, worker)
+    if after.key.name in connection.remembered(GONE):
+        connection.ledger.forget(GONE, [after.key.name])
 
 
 def delete(connection: Connection, resource: Resource) -> None:
     uploads.delete_worker(connection, connection.namespace, resource)
+    gone = Entry(resource.digest, resource.etag, resource.modified_on)
+    connection.ledger.remember(GONE, {resource.key.name: gone})
+
+
+def is_gone(row: Row, connection: Connection) -> bool:
+    """Whether this is the very script that we deleted: a name that is taken anew has another time."""
+    entry = connection.remembered(GONE).get(row.name)
+    if entry is None or not (row.etag or row.modified_on):
+        return False
+    return (row.etag, row.modified_on) == (entry.etag, entry.modified_on)
 
 
 def wanted(repository: Repository, resource: Resource) -> Worker | None:

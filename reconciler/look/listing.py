@@ -6,7 +6,8 @@ The kinds turn what was seen into resources (`live`); they make no calls for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.look import row_tags
@@ -14,6 +15,8 @@ from reconciler.look.cloudflare import Api
 from reconciler.look.ledger import Entry
 from reconciler.look.replies import Listing, Namespace, Row, mapping
 from reconciler.model import owner_in
+
+READERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,24 @@ def look(
         read_tags,
         all(row.tags is not None for row in listed.rows),
     )
+
+
+def with_missing(api: Api, namespace: str, seen: Seen, names: Iterable[str]) -> Seen:
+    """A listing that is not whole, with those of `names` that it leaves out and that are there: one call each.
+
+    A name that it does not show is not free: whoever holds it would be overwritten.
+    """
+    listed = {row.name for row in seen.scripts.rows}
+    missing = [name for name in names if name not in listed]
+    with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="look") as pool:
+        found = [row for row in pool.map(lambda name: _by_name(api, namespace, name), missing) if row is not None]
+    rows = tuple(sorted((*seen.scripts.rows, *found), key=lambda row: row.name))
+    return replace(seen, scripts=Listing(rows, seen.scripts.pages, seen.incomplete_because))
+
+
+def _by_name(api: Api, namespace: str, name: str) -> Row | None:
+    row = api.script(namespace, name)
+    return replace(row, tags=api.script_tags(namespace, name)) if row is not None and row.tags is None else row
 
 
 def _elsewhere(api: Api, interest: Interest, workers: Collection[Row]) -> Mapping[str, frozenset[str]]:

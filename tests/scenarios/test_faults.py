@@ -18,7 +18,8 @@ import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.plan.results import Outcome
-from tests.scenarios.platform import MODULE, Killed, Platform, Strike
+from tests.scenarios.faults import PLANS
+from tests.scenarios.platform import Killed, Platform, Strike
 
 Answer = Callable[[], httpx.Response]
 BLOCK = 300  # seconds: what Cloudflare asks of who went past the limit
@@ -71,56 +72,6 @@ FAULTS: Mapping[str, Fault] = {
 RIDDEN_OUT = ("429",)  # always; a 500 and a dropped connection are, where the call may be repeated
 
 
-# The plans: what is live first, and what then changes.
-
-
-def first_apply(platform: Platform) -> None:
-    """Everything is new, the namespace too."""
-    platform.edit("platform.yaml", "prune:", "trusted: true\nprune:")
-
-
-def everything_at_once(platform: Platform) -> None:
-    """An edit, a rename, a script less, a hostname that moves, an outbound Worker exchanged, the dispatcher renamed,
-    a route more, a domain less, secrets and static files."""
-    platform.apply()
-    platform.variables = {"KEY": "value"}
-    platform.write({"platform/second.mjs": MODULE, "customers/globex/public/index.html": "<h1>Shop</h1>"})
-    platform.edit(
-        "platform.yaml", "  egress-guard: {main: platform/egress-guard.mjs", "  second: {main: platform/second.mjs"
-    )
-    platform.edit("platform.yaml", "outbound_worker: egress-guard", "outbound_worker: second")
-    platform.edit("platform.yaml", "name: acme-dispatcher", "name: acme-front")
-    platform.edit("platform.yaml", "zone: acme.app}", "zone: acme.app}, {pattern: globex.com/*, zone: globex.com}")
-    platform.edit("platform.yaml", "[acme.app]", "[]")
-    platform.write(
-        {
-            "customers/globex/customer.yaml": """\
-tier: advanced
-scripts:
-  globex-store: {main: shop.mjs, previously: [globex-shop], secrets: {KEY: {env: KEY}}, assets: {directory: public}}
-  globex-reports: {main: reports.mjs, limits: {cpu_ms: 90}}
-""",
-            "customers/initech/customer.yaml": """\
-tier: basic
-scripts:
-  initech-status: {main: status.mjs, hostnames: [shop.globex.com], secrets: {KEY: {env: KEY}}}
-""",
-        }
-    )
-
-
-def table_in_kv(platform: Platform) -> None:
-    """A table in Workers KV loses some addresses and gets others, while scripts come and go."""
-    platform.edit("platform.yaml", "  path:", "  table: kv\n  path:")
-    names = "".join(f"    - host-{number:03}.example.com\n" for number in range(400))
-    customer = f"tier: basic\nscripts:\n  big:\n   main: big.mjs\n   hostnames:\n{names}"
-    platform.write({"customers/big/customer.yaml": customer, "customers/big/big.mjs": MODULE})
-    platform.apply()
-    platform.edit("customers/big/customer.yaml", "  big:\n", "  bigger:\n   previously: [big]\n")
-    platform.edit("customers/initech/customer.yaml", "initech-old", "initech-new")
-
-
-PLANS = {"first apply": first_apply, "everything at once": everything_at_once, "table in KV": table_in_kv}
 SAMPLE = 5  # calls of a plan that are struck in the normal run
 
 
