@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from reconciler.look.ledger import Ledger
+from reconciler.look.ledger import Entry, Ledger
 from reconciler.look.replies import mapping
 from reconciler.model import Worker
 
-_KEPT = "kept"
+KEPT = "kept"  # what the ledger keeps the kinds under
 LIMITS = "limits"
 
 
@@ -24,7 +24,7 @@ class Kept:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger, self._lock = ledger, threading.Lock()
-        self._known = {question for question, answer in ledger.answers().items() if answer == _KEPT}
+        self._known = set(ledger.entries(KEPT))
 
     def prove(self, namespace: str, worker: Worker, read_back: Callable[[], None]) -> None:
         """Let `read_back` raise for what was dropped, unless all kinds that this Worker has are known to be kept.
@@ -37,7 +37,7 @@ class Kept:
                 return
             read_back()
             self._known |= asked
-            self._ledger.learn(dict.fromkeys(sorted(asked), _KEPT))
+            self._ledger.remember(KEPT, dict.fromkeys(sorted(asked), Entry("", "", "")))
 
     def knows(self, namespace: str, kind: str) -> bool:
         return _question(namespace, kind) in self._known
