@@ -99,7 +99,11 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 
 def table_of(repository: Repository) -> routing.Table:
-    """The routing table that the repository compiles to."""
+    """The routing table that the repository compiles to: once, since a million routes take seconds."""
+    return repository.once("routing table", _compiled)
+
+
+def _compiled(repository: Repository) -> routing.Table:
     return routing.compile_table(
         config.dispatcher_settings(repository.platform), routed(repository), _bindings(repository)
     )

@@ -7,16 +7,18 @@ again when it is shown or sent (config.read_worker).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from reconciler.errors import Problem, Where
 from reconciler.load.source import Source
 from reconciler.model import Module, SecretReference
 from reconciler.routing import Hostname, RoutedScript
+
+T = TypeVar("T")
 
 DEFAULT_OUTBOUND = "default"  # the outbound Worker that ships with the reconciler, configured by `egress`
 
@@ -187,6 +189,16 @@ class Repository:
     def script(self, name: str) -> Script:
         """Raises KeyError for a name that the repository does not have."""
         return self._by_name[name]
+
+    def once(self, name: str, make: Callable[[Repository], T]) -> T:
+        """What `make` makes of this repository, made at the first call: a value stays what it is."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return cast(T, self._made[name])
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        return {}
 
     @cached_property
     def _by_name(self) -> Mapping[str, Script]:

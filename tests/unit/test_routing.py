@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler import routing
 from reconciler.errors import Severity, Where
+from reconciler.kinds import shipped
 from reconciler.routing import DispatcherSettings, Existing, Hostname, OutboundBinding, RoutedScript, Target
 
 SETTINGS = DispatcherSettings("acme", hostname="{script}.acme.app", path="/dispatch/{script}")
@@ -385,3 +386,11 @@ def test_a_route_that_is_broken_today_is_a_warning() -> None:
 
 def _nothing(key: str) -> bytes:
     raise AssertionError(f"nothing is in KV, and {key} was asked for")
+
+
+def test_the_dispatcher_is_thin_and_depends_on_the_table_alone() -> None:
+    lines = shipped.module(shipped.DISPATCHER).content.decode().splitlines()
+    assert len(lines) < 200
+    assert [line for line in lines if "import " in line and "from " in line and not line.startswith(" *")] == [
+        f'import table from "./{routing.MODULE_NAME}";'
+    ]
