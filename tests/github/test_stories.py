@@ -114,7 +114,7 @@ def test_a_new_repository_from_init_to_its_first_night(tmp_path: Path, expressio
     with world(tmp_path / "world", expressions, files=files) as acme:
         acme.hosted.variables = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
         acme.hub.roles = {"octocat": "admin"}
-        pull = acme.change(scaffold.customer("globex", {"globex-hello": "hello.mjs"}))
+        pull = acme.change(scaffold.customer("globex", "basic", {"globex-hello": "hello.mjs"}))
 
         planned = acme.plan(pull)
         owned = acme.run("owners.yml", event_of(pull))
