@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
+import subprocess
+import venv
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reconciler.begin import scaffold
 from reconciler.cli.init import init
@@ -80,6 +85,16 @@ def test_each_environment_has_its_own_comment_tokens_and_order(acme: World) -> N
     applied = workflow.run(acme.hosted, "apply.yml", acme.merge(pull))
     assert [(job.environment, job.result) for job in applied] == [("staging", "success"), ("production", "success")]
     assert acme.live("acme-staging") == acme.live() == {"globex-shop", "initech-hello"}
+
+    acme.edit_by_hand("globex-shop", "export default {};\n")  # in production only; staging has nothing to do
+    commit = acme.repository.commit({})
+    *_, refused = workflow.run(acme.hosted, "apply.yml", push(commit))
+    assert refused.result == "failure"
+    digest = refused.step("Show").outputs["plan-digest"]
+    by_digest = workflow.run(acme.hosted, "apply.yml", by_hand(commit, digest=digest))
+    assert [(job.environment, job.result) for job in by_digest] == [("staging", "success"), ("production", "success")]
+    assert [job.step("Apply").outcome for job in by_digest] == ["skipped", "success"]
+    assert acme.code("globex-shop") == NEW_SHOP
 
 
 @pytest.mark.deep
@@ -213,12 +228,49 @@ def test_the_action_applies_and_tells_what_it_did(acme: World) -> None:
     assert WRITE_TOKEN not in job.log
 
 
+def test_the_action_comments_on_a_pull_request_and_marks_what_is_outdated(acme: World) -> None:
+    acme.hosted.variables = {"BASE_URL": acme.hosted.cloudflare_url}
+    caller = {".github/workflows/caller.yml": CALLER.replace("COMMAND", "plan")}
+    job = acme.run("caller.yml", event_of(acme.change({**caller, SHOP: NEW_SHOP})))
+    assert job.result == "success", job.log
+    (comment,) = acme.hub.comments[7]
+    assert "**1 to update** · globex" in comment["body"]
+    outputs = job.step("Reconciler").outputs
+    assert (outputs["comment-url"], outputs["problems"]) == (comment["html_url"], "0")
+
+    broken = acme.run("caller.yml", event_of(acme.change({"platform.yaml": "platform: [\n"})))
+    assert broken.result == "failure"
+    assert "**Outdated.**" in comment["body"]
+
+
 def test_the_action_tells_drift(acme: World) -> None:
     acme.edit_by_hand("globex-shop", "export default {};\n")
     job = calling(acme, "drift")
     assert job.result == "success", job.log
     outputs = job.step("Reconciler").outputs
     assert (outputs["drift"], outputs["issue-url"]) == ("true", acme.hub.issues[0]["html_url"])
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("action", ["action.yml", ".github/actions/setup/action.yml"])
+def test_the_actions_install_themselves_into_an_empty_python(tmp_path: Path, action: str) -> None:
+    """With hashes, from the package index, and nothing else; from the folder of a repository that is not ours."""
+    steps = yaml.safe_load((workflow.ROOT / action).read_text())["runs"]["steps"]
+    script = next(step["run"] for step in steps if step.get("name") == "Install")
+    venv.create(tmp_path / "python", with_pip=True)
+    env = {
+        **os.environ,
+        "PATH": f"{tmp_path}/python/bin:{os.environ['PATH']}",
+        "GITHUB_ACTION_PATH": str(workflow.ROOT),
+    }
+    here = workflow.ROOT if "setup" in action else tmp_path
+    subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", f"{script}\nreconciler schema --help"], cwd=here, env=env, check=True
+    )
+    listed = subprocess.run([tmp_path / "python/bin/pip", "list", "--format=json"], capture_output=True, check=True)
+    names = {one["name"] for one in json.loads(listed.stdout)}
+    assert {"wfp-reconciler", "httpx"} <= names
+    assert names.isdisjoint({"pytest", "mypy", "werkzeug", "cloudflare"})
 
 
 def test_the_action_refuses_a_command_that_it_does_not_know(acme: World) -> None:
