@@ -275,7 +275,7 @@ class Queue(Binding, kind="queue", local="messages are shown among the script's 
 
 
 @dataclass(frozen=True)
-class R2Bucket(Binding, kind="r2_bucket"):
+class R2Bucket(Binding, kind="r2_bucket", local="objects of the account"):
     """An R2 bucket."""
 
     bucket_name: str = told("The bucket's name.")
