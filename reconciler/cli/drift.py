@@ -22,14 +22,26 @@ FORMATS = ("text", "json", "markdown")
 )
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only.")
 @click.option("--verify", type=Amount(), default=0, metavar="N|all", help="Read back N, the least recently read first.")
+@click.option(
+    "--observe", multiple=True, metavar="NAME", help="Watch a foreign script as well; '*' for all that nobody owns."
+)
 @common
-def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ...], verify: int | None) -> int:
+def drift(
+    options: Options,
+    form: str,
+    diff_limit: int,
+    customers: tuple[str, ...],
+    verify: int | None,
+    observe: tuple[str, ...],
+) -> int:
     """Report what someone changed by hand. Exits 4 when there is any.
 
     Tells apart what drifted, what is missing, what is not managed, and what is only pending because the repository
-    is ahead. Every call it makes is a GET.
+    is ahead. Foreign scripts that are watched with --observe are held against the repository where it declares them,
+    and else against the run before. Every call it makes is a GET.
     """
     from reconciler import drift as drifting
+    from reconciler import observe as observing
     from reconciler import run
     from reconciler.cli import connecting, wishes
     from reconciler.show import findings as render_findings
@@ -42,10 +54,13 @@ def drift(options: Options, form: str, diff_limit: int, customers: tuple[str, ..
             connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
         )
         plan = run.explained(outlook, diff_limit)
+        watched = observing.observe(
+            connection, outlook.desired, outlook.live, frozenset(observe), progress=wishes.verifying(terminal)
+        )
     terminal.finish()
     blind = [one for one in plan.warnings if one.code == "blind-spot"]
     if blind:
         terminal.problems(blind)
-    found = drifting.findings(plan, repository.platform.expected_drift, asked.today)
+    found = drifting.findings(plan, repository.platform.expected_drift, asked.today, watched)
     terminal.data(render_findings.FORMATS[form](found, terminal.style, plan.coverage))
     return 4 if any(one.kind in render_findings.ALARMS for one in found) else 0

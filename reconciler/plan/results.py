@@ -72,9 +72,13 @@ def audit_line(result: Result, *, who: str, commit: str, at: str) -> str:
 class FindingKind(StrEnum):
     DRIFTED = "drifted"  # live was changed by someone else
     MISSING = "missing"  # we made it, and someone else deleted it
+    OBSERVED = "observed"  # live, not ours, watched, and changed
     UNMANAGED = "unmanaged"  # live, not ours
     PENDING = "pending"  # git is ahead of what is live
     EXPECTED = "expected"  # drift that the repository allows for a while, with a reason
+
+
+ALARMS = (FindingKind.DRIFTED, FindingKind.MISSING, FindingKind.OBSERVED)  # what exit code 4 stands for
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from reconciler.plan import Coverage
+from reconciler.plan.results import ALARMS as ALARMS
 from reconciler.plan.results import Finding, FindingKind
 from reconciler.show import markdown, words
 from reconciler.show.style import PLAIN, Style, columns, pad, shown
@@ -18,11 +19,11 @@ FORMAT_VERSION = 1
 MEANINGS = {
     FindingKind.DRIFTED: "changed by someone else; the next apply puts it back",
     FindingKind.MISSING: "deleted by someone else; the next apply makes it again",
+    FindingKind.OBSERVED: "not ours, watched, and changed; no apply touches it",
     FindingKind.UNMANAGED: "live and not ours; left alone",
     FindingKind.PENDING: "the repository is ahead; the next apply brings it",
     FindingKind.EXPECTED: "drift that the repository allows for a while",
 }
-ALARMS = (FindingKind.DRIFTED, FindingKind.MISSING)  # what exit code 4 stands for
 SHOWN_OF_A_KIND = 200
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from reconciler import drift, routing, run
+from reconciler import observe as observing
 from reconciler.kinds.connection import Connection
 from reconciler.load import config
 from reconciler.load.repository import Repository
@@ -205,15 +206,16 @@ class Platform:
         self.written = True
         return list(run.carry_out(outlook, outlook.plan.changes, workers=workers))
 
-    def drift(self, *, verify: int | None = 0) -> dict[str, FindingKind]:
+    def drift(self, *, verify: int | None = 0, observe: Iterable[str] = ()) -> dict[str, FindingKind]:
         """What a drift run finds, on a line that lets nothing through but GET."""
-        return {str(one.key): one.kind for one in self.findings(verify=verify)}
+        return {str(one.key): one.kind for one in self.findings(verify=verify, observe=observe)}
 
-    def findings(self, *, verify: int | None = 0) -> tuple[Finding, ...]:
+    def findings(self, *, verify: int | None = 0, observe: Iterable[str] = ()) -> tuple[Finding, ...]:
         connection = self.connection(transport.ReadOnly)
         outlook = run.look_and_plan(connection, _wishes(verify=verify))
         plan = run.explained(outlook)
-        return drift.findings(plan, connection.repository.platform.expected_drift, TODAY)
+        watched = observing.observe(connection, outlook.desired, outlook.live, frozenset(observe))
+        return drift.findings(plan, connection.repository.platform.expected_drift, TODAY, watched)
 
     def connection(self, way: Callable[[httpx.BaseTransport], httpx.BaseTransport] = lambda line: line) -> Connection:
         """A new run: files and ledger read anew, calls counted from nothing. `way` wraps the line."""

@@ -16,7 +16,7 @@ FLOORS = (
     ("routing",),
     ("load", "look", "plan"),
     ("kinds", "show", "apply", "origin"),
-    ("begin", "drift", "status", "verify", "preflight", "doctor", "probing", "github"),
+    ("begin", "drift", "status", "verify", "preflight", "doctor", "probing", "observe", "github"),
     ("run",),
     ("dev",),
     ("cli",),

@@ -91,6 +91,7 @@ def test_the_json_form_is_versioned_and_holds_everything() -> None:
     assert document["summary"] == {
         "drifted": 1,
         "missing": 1,
+        "observed": 0,
         "unmanaged": 1,
         "pending": 1,
         "expected": 1,
