@@ -199,6 +199,9 @@ def _across(platform: Platform, customers: list[Customer]) -> Iterator[Problem]:
         for one in routing.outbound_bindings({name: one.parameters for name, one in outbounds.items()})
     ]
     yield from routing.check(dispatcher_settings(platform), kept, bindings)
+    if platform.dispatcher is not None:
+        routes = [(one.pattern, one.where) for one in platform.dispatcher.routes]
+        yield from routing.check_places(routes, platform.dispatcher.custom_domains)
 
 
 def _place(script: Script) -> tuple[str, int, int]:

@@ -5,7 +5,7 @@ wrong with it, `table` the compiled form and its parts in Workers KV, `proof` wh
 a run of some customers leaves all others as they are.
 """
 
-from reconciler.routing.check import check
+from reconciler.routing.check import check, check_places
 from reconciler.routing.proof import Existing, RouteChange, TableChanges, parts_to_read, prove, table_changes
 from reconciler.routing.routes import (
     PAGES,
@@ -51,6 +51,7 @@ __all__ = [
     "Target",
     "binding_name",
     "check",
+    "check_places",
     "compile_table",
     "crossing",
     "kv_pairs",

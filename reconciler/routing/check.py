@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from reconciler.errors import Problem, Where
 from reconciler.routing.patterns import (
@@ -26,6 +26,7 @@ from reconciler.routing.routes import (
 
 _LABEL = re.compile(r"(?!xn--)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_ROUTE = re.compile(r"(https?://)?(\*|\*?[A-Za-z0-9._-]+)(/[^*?#\s]*\*?)?")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")  # a last label like this makes the host an IPv4 address
 
 
@@ -47,6 +48,35 @@ def check(
         problems += _hijack_problems(settings, scripts)
         problems += _customer_problems(settings, scripts)
     return sorted(problems, key=lambda problem: problem.order)
+
+
+def check_places(routes: Sequence[tuple[str, Where | None]], domains: Sequence[Hostname]) -> list[Problem]:
+    """What is wrong with the places where the dispatcher answers: routes of zones by their patterns, custom domains.
+
+    A pattern may lie outside its zone: hostnames of others lead there too (Cloudflare for SaaS).
+    """
+    problems = [
+        Problem(
+            f'"{pattern}" is not the pattern of a route',
+            where,
+            why="a hostname and a path, without ? and #; a * stands at the begin of the hostname or the end of the path",
+            fix='write it as in "*.example.com/*"',
+            code="route-place",
+        )
+        for pattern, where in routes
+        if not _ROUTE.fullmatch(pattern)
+    ]
+    problems += [_not_a_hostname(one) for one in domains if not _is_hostname(normal_hostname(one.name))]
+    for kind, places in (("route", routes), ("custom domain", [(one.name, one.where) for one in domains])):
+        first: dict[str, Where | None] = {}
+        for name, where in places:
+            if name in first:
+                why = f"the other stands at {first[name]}"
+                problems.append(
+                    Problem(f"the {kind} {name} is declared twice", where, why, "remove one", "route-twice")
+                )
+            first.setdefault(name, where)
+    return problems
 
 
 def _hostname_problems(scripts: Collection[RoutedScript]) -> Iterator[Problem]:
