@@ -59,7 +59,7 @@ def check_places(routes: Sequence[tuple[str, Where | None]], domains: Sequence[H
         Problem(
             f'"{pattern}" is not the pattern of a route',
             where,
-            why="a hostname and a path, without ? and #; a * stands at the begin of the hostname or the end of the path",
+            why="it has a hostname and a path, without ? and #, and * only where the one begins or the other ends",
             fix='write it as in "*.example.com/*"',
             code="route-place",
         )
