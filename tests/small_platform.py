@@ -16,7 +16,7 @@ from reconciler.dev.rounds import Account, Rounds
 from reconciler.dev.urls import addresses
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.store import Store
-from reconciler.local.switches import Switches
+from reconciler.local.switches import LAPTOP
 from reconciler.look import cloudflare, transport
 from reconciler.model import Secret
 
@@ -98,7 +98,7 @@ class Pages:
 def pages(root: Path, state: Path) -> Iterator[Pages]:
     """The pages of a repository, after its first round."""
     store = Store(state / "local")
-    app = create_app(store, switches=Switches(zones_on_demand=True))
+    app = create_app(store, switches=LAPTOP)
 
     def connect(account: str) -> cloudflare.Api:
         polite = transport.Polite(transport.in_process(app), transport.Unlimited())

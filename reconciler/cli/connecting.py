@@ -130,10 +130,11 @@ def _local(options: Options, repository: Repository, through: Through) -> Iterat
     check_extra()
     from reconciler.local.api import LOCAL_TOKEN, create_app
     from reconciler.local.store import Store
+    from reconciler.local.switches import LAPTOP
 
     store = Store(_home(options, repository) / LOCAL_FOLDER)
     declare_zones(store, repository)
-    app = create_app(store)
+    app = create_app(store, switches=LAPTOP)
     polite = transport.Polite(through(transport.in_process(app)), transport.Unlimited())
     account = repository.platform.account_id or LOCAL_ACCOUNT
     api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, polite)

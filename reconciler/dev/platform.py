@@ -28,7 +28,7 @@ from reconciler.local.runtime import Runtime
 from reconciler.local.runtime_binary import find_workerd
 from reconciler.local.server import Server
 from reconciler.local.store import Store
-from reconciler.local.switches import Switches
+from reconciler.local.switches import LAPTOP
 from reconciler.look import cloudflare, transport
 from reconciler.model import Secret
 from reconciler.plan.results import Result
@@ -90,7 +90,7 @@ class Platform:
             self._store = Store(settings.folder)
             ends.callback(self._store.close)
             faults = Faults.named(settings.fault) if settings.fault else Faults()
-            self._api = create_app(self._store, faults=faults, switches=Switches(zones_on_demand=True))
+            self._api = create_app(self._store, faults=faults, switches=LAPTOP)
             self.server = ends.enter_context(
                 Server(_Front(self._api, self._dashboard), port=settings.api_port, names=(CLOUDFLARE,))
             )

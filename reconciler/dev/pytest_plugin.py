@@ -184,11 +184,11 @@ def reconciler_account(tmp_path: Path) -> Iterator[Account]:
     from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
     from reconciler.local.server import Server
     from reconciler.local.store import Store
-    from reconciler.local.switches import Switches
+    from reconciler.local.switches import LAPTOP
 
     store = Store(tmp_path / "reconciler-account")
     try:
-        with Server(create_app(store, switches=Switches(zones_on_demand=True))) as server:
+        with Server(create_app(store, switches=LAPTOP)) as server:
             yield Account(server.url + PREFIX, LOCAL_TOKEN, _ACCOUNT)
     finally:
         store.close()

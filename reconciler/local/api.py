@@ -25,6 +25,8 @@ from reconciler.local import (
     api_assets,
     api_d1,
     api_edge,
+    api_hostnames,
+    api_r2,
     api_scripts,
     api_settings,
     api_storage,
@@ -52,8 +54,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *api_assets.ENDPOINTS,
     *api_workers.ENDPOINTS,
     *api_edge.ENDPOINTS,
+    *api_hostnames.ENDPOINTS,
     *api_storage.ENDPOINTS,
     *api_d1.ENDPOINTS,
+    *api_r2.ENDPOINTS,
 )
 
 

@@ -14,14 +14,14 @@ from reconciler.local.envelope import paged, refuse, success
 from reconciler.local.records import Domain, Route, Zone
 from reconciler.local.store import ORDINARY
 
-_HOSTNAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?")
+HOSTNAME = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?")
 _PATTERN = re.compile(r"(?:https?://)?(\*?[a-z0-9.*-]+)(/.*)?", re.IGNORECASE)
 
 
 def list_zones(call: Call) -> Response:
     """Zones by name; the local platform declares them."""
     name = call.request.args.get("name", "")
-    if name and call.switches.zones_on_demand and _HOSTNAME.fullmatch(name):
+    if name and call.switches.zones_on_demand and HOSTNAME.fullmatch(name):
         call.store.edge.ensure_zone(name)
     zones = [_zone(call, one) for one in call.store.edge.zones() if name in ("", one.name)]
     page = call.number("page", 1, least=1, most=100_000)
@@ -29,16 +29,16 @@ def list_zones(call: Call) -> Response:
 
 
 def get_zone(call: Call, zone: str) -> Response:
-    return success(_zone(call, _found(call, zone)))
+    return success(_zone(call, found_zone(call, zone)))
 
 
 def list_routes(call: Call, zone: str) -> Response:
-    return success([_route(one) for one in call.store.edge.routes(_found(call, zone).id)])
+    return success([_route(one) for one in call.store.edge.routes(found_zone(call, zone).id)])
 
 
 def create_route(call: Call, zone: str) -> Response:
     """A route without a script switches Workers off for its pattern."""
-    pattern, script = _asked_route(call, _found(call, zone))
+    pattern, script = _asked_route(call, found_zone(call, zone))
     made = call.store.edge.create_route(zone, pattern, script)
     if made is None:
         raise refuse(10020)
@@ -52,7 +52,7 @@ def get_route(call: Call, zone: str, route: str) -> Response:
 
 def put_route(call: Call, zone: str, route: str) -> Response:
     found = _found_route(call, zone, route)
-    pattern, script = _asked_route(call, _found(call, zone))
+    pattern, script = _asked_route(call, found_zone(call, zone))
     changed = replace(found, pattern=pattern, script=script)
     if not call.store.edge.change_route(changed):
         raise refuse(10020)
@@ -103,7 +103,7 @@ def put_domain(call: Call) -> Response:
     """Make a Worker answer a hostname."""
     asked = call.object()
     hostname, service = asked.get("hostname"), asked.get("service")
-    if not isinstance(hostname, str) or not _HOSTNAME.fullmatch(hostname):
+    if not isinstance(hostname, str) or not HOSTNAME.fullmatch(hostname):
         raise refuse(10021, why="hostname must be a hostname")
     if not isinstance(service, str):
         raise refuse(10021, why="service must name a Worker")
@@ -157,7 +157,7 @@ def delete_domain(call: Call, domain: str) -> Response:
     return success(None)
 
 
-def _found(call: Call, identity: str) -> Zone:
+def found_zone(call: Call, identity: str) -> Zone:
     zone = call.store.edge.zone(identity)
     if zone is None:
         raise call.nowhere()
@@ -165,7 +165,7 @@ def _found(call: Call, identity: str) -> Zone:
 
 
 def _found_route(call: Call, zone: str, identity: str) -> Route:
-    for route in call.store.edge.routes(_found(call, zone).id):
+    for route in call.store.edge.routes(found_zone(call, zone).id):
         if route.id == identity:
             return route
     raise refuse(10009, what="route")

@@ -94,6 +94,18 @@ def create_deployment(call: Call, name: str) -> Response:
     return success(_deployment(made))
 
 
+def delete_deployment(call: Call, name: str, deployment: str) -> Response:
+    """Forget one that is over; the newest is in force."""
+    call.ordinary(name)
+    found = [one.id for one in call.store.versions.deployments(name)]
+    if deployment not in found:
+        raise refuse(10009, what="deployment")
+    if deployment == found[0]:
+        raise refuse(10021, why="the deployment is in force and cannot be deleted")
+    call.store.versions.delete_deployment(name, deployment)
+    return success(None)
+
+
 def get_subdomain(call: Call, name: str) -> Response:
     return success(_subdomain(call.ordinary(name)))
 
@@ -288,6 +300,7 @@ ENDPOINTS = (
     Endpoint("GET", f"{_SCRIPT}/deployments", list_deployments),
     Endpoint("POST", f"{_SCRIPT}/deployments", create_deployment),
     Endpoint("GET", f"{_SCRIPT}/deployments/<deployment>", get_deployment),
+    Endpoint("DELETE", f"{_SCRIPT}/deployments/<deployment>", delete_deployment),
     Endpoint("GET", f"{_SCRIPT}/subdomain", get_subdomain),
     Endpoint("POST", f"{_SCRIPT}/subdomain", set_subdomain),
     Endpoint("DELETE", f"{_SCRIPT}/subdomain", delete_subdomain),

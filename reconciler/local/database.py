@@ -103,6 +103,12 @@ MIGRATIONS = (
         PRIMARY KEY (upload, number)
     );
     """,
+    """
+    CREATE TABLE custom_hostnames (
+        id TEXT PRIMARY KEY, zone_id TEXT NOT NULL, hostname TEXT NOT NULL UNIQUE, created_on TEXT NOT NULL,
+        details TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -136,6 +136,17 @@ class Domain:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomHostname:
+    """A customer's own domain, which the routes of a zone answer."""
+
+    id: str
+    zone_id: str
+    hostname: str
+    created_on: str
+    details: Mapping[str, Any]  # as they were sent: ssl, custom_metadata, …
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """An uploaded version of an ordinary Worker, deployed or not."""
 

@@ -84,7 +84,10 @@ class Control:
                 "workersDev": workers_dev if subdomain else {},
                 "defaultWorker": self._default_worker or self._store.value("default_worker") or None,
                 "suffix": self._suffix or self._store.value("local_suffix") or None,
-                "hosts": json.loads(self._store.value("local_hosts") or "[]"),
+                "hosts": [
+                    *json.loads(self._store.value("local_hosts") or "[]"),
+                    *(one.hostname for one in edge.custom_hostnames()),
+                ],
             }
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from reconciler.local.store import ORDINARY
 
 Bindings = Sequence[Mapping[str, Any]]
 _ALL = 100.0  # percent of the requests
+_IDENTITY = re.compile(r"[0-9A-Za-z_-]{1,64}")  # names a file
 
 
 def stored(call: Call, namespace: str, name: str) -> StoredScript:
@@ -103,19 +105,36 @@ def _normal(binding: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_kv(call: Call, binding: Mapping[str, Any]) -> None:
-    if call.store.kv.namespace(binding["namespace_id"]) is None:
-        raise refuse(10041, name=binding["namespace_id"], status=400)
+    identity = binding["namespace_id"]
+    if call.switches.bindings_on_demand:
+        call.store.kv.ensure_namespace(identity, identity)
+    elif call.store.kv.namespace(identity) is None:
+        raise refuse(10041, name=identity, status=400)
 
 
 def _check_d1(call: Call, binding: Mapping[str, Any]) -> None:
     identity = binding.get("database_id") or binding["id"]
-    if call.store.d1.database(identity) is None:
+    if call.switches.bindings_on_demand and _IDENTITY.fullmatch(identity):
+        call.store.d1.ensure_database(identity, identity)
+    elif call.store.d1.database(identity) is None:
         raise refuse(10181, binding=binding["name"], name=identity)
 
 
+def _check_r2(call: Call, binding: Mapping[str, Any]) -> None:
+    if call.switches.bindings_on_demand:
+        call.store.r2.create_bucket(binding["bucket_name"])
+    elif call.store.r2.bucket(binding["bucket_name"]) is None:
+        raise refuse(10085, name=binding["bucket_name"])
+
+
 def _check_service(call: Call, binding: Mapping[str, Any]) -> None:
-    if call.store.row(ORDINARY, binding["service"]) is None:
-        raise refuse(10143, binding=binding["name"], name=binding["service"])
+    if not call.switches.bindings_on_demand:
+        _require_worker(call, binding["name"], binding["service"])
+
+
+def _require_worker(call: Call, binding: str, service: str) -> None:
+    if call.store.row(ORDINARY, service) is None:
+        raise refuse(10143, binding=binding, name=service)
 
 
 def _check_dispatch_namespace(call: Call, binding: Mapping[str, Any]) -> None:
@@ -123,12 +142,13 @@ def _check_dispatch_namespace(call: Call, binding: Mapping[str, Any]) -> None:
         raise refuse(100119, name=binding["namespace"], status=400)
     worker = (binding.get("outbound") or {}).get("worker")
     if worker is not None:
-        _check_service(call, {"name": binding["name"], "service": worker["service"]})
+        _require_worker(call, binding["name"], worker["service"])
 
 
 _REFERENCES: Mapping[str, Callable[[Call, Mapping[str, Any]], None]] = {
     "kv_namespace": _check_kv,
     "d1": _check_d1,
+    "r2_bucket": _check_r2,
     "service": _check_service,
     "dispatch_namespace": _check_dispatch_namespace,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from reconciler.local.database import Database, next_serial
-from reconciler.local.records import Domain, Route, Zone, new_id, new_uuid, timestamp
+from reconciler.local.records import CustomHostname, Domain, Route, Zone, new_id, new_uuid, timestamp
 
 _DOMAINS = (
     "SELECT domains.id, hostname, service, environment, zone_id, zones.name, cert_id"
@@ -98,3 +100,32 @@ class EdgeStore:
     def delete_domain(self, identity: str) -> bool:
         with self._database.write() as db:
             return db.execute("DELETE FROM domains WHERE id = ?", (identity,)).rowcount > 0
+
+    def custom_hostnames(self, zone_id: str | None = None) -> list[CustomHostname]:
+        """The custom hostnames of one zone, or of all."""
+        query = (
+            "SELECT id, zone_id, hostname, created_on, details FROM custom_hostnames"
+            " WHERE ?1 IS NULL OR zone_id = ?1 ORDER BY hostname"
+        )
+        with self._database.read() as db:
+            rows = db.execute(query, (zone_id,)).fetchall()
+        return [CustomHostname(*told, json.loads(details)) for *told, details in rows]
+
+    def create_custom_hostname(self, zone_id: str, hostname: str, details: Mapping[str, Any]) -> CustomHostname | None:
+        """None when some zone has it already."""
+        with self._database.write() as db:
+            made = CustomHostname(
+                new_uuid("hostname", next_serial(db)), zone_id, hostname, timestamp(self._clock()), details
+            )
+            row = (made.id, zone_id, hostname, made.created_on, json.dumps(details))
+            if db.execute("INSERT OR IGNORE INTO custom_hostnames VALUES (?, ?, ?, ?, ?)", row).rowcount == 0:
+                return None
+        return made
+
+    def change_custom_hostname(self, identity: str, details: Mapping[str, Any]) -> None:
+        with self._database.write() as db:
+            db.execute("UPDATE custom_hostnames SET details = ? WHERE id = ?", (json.dumps(details), identity))
+
+    def delete_custom_hostname(self, identity: str) -> None:
+        with self._database.write() as db:
+            db.execute("DELETE FROM custom_hostnames WHERE id = ?", (identity,))

@@ -81,6 +81,10 @@ class VersionStore:
         with self._database.read() as db:
             return [_deployment(json.loads(row[0])) for row in db.execute(query, (script,))]
 
+    def delete_deployment(self, script: str, identity: str) -> None:
+        with self._database.write() as db:
+            db.execute("DELETE FROM deployments WHERE script = ? AND id = ?", (script, identity))
+
 
 def _deployment(content: dict[str, Any]) -> Deployment:
     return Deployment(**{**content, "versions": tuple((one, share) for one, share in content["versions"])})

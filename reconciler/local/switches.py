@@ -35,3 +35,9 @@ class Switches:
     paid: bool = True  # the limits of the paid plan
     subdomain: str = "local"  # of workers.dev, until one is set; "" for an account that has none
     zones_on_demand: bool = False  # True: looking for a zone by name makes it
+    # True: an upload makes the KV namespaces, D1 databases and R2 buckets that it binds; service bindings may dangle.
+    bindings_on_demand: bool = False
+
+
+# An account on a laptop, where nobody has made a zone, a namespace or a bucket before.
+LAPTOP = Switches(zones_on_demand=True, bindings_on_demand=True)

@@ -244,6 +244,7 @@ def ordinary_worker(client: httpx.Client) -> None:
     deployed = ok(client.post(f"{script}/deployments", json={"strategy": "percentage", "versions": [version]}))
     ok(client.get(f"{script}/deployments"))
     ok(client.get(f"{script}/deployments/{deployed['id']}"))
+    ok(client.delete(f"{script}/deployments/{oldest_deployment(client, script)}"))
     ok(client.get(f"{script}/script-settings"))
     ok(client.patch(f"{script}/script-settings", json={"logpush": True}))
     ok(client.put(f"{script}/schedules", json=[{"cron": "*/5 * * * *"}]))
@@ -254,6 +255,12 @@ def ordinary_worker(client: httpx.Client) -> None:
     ok(client.get(f"{script}/subdomain"))
     ok(client.delete(f"{script}/subdomain"))
     ok(client.delete(f"/accounts/{ACCOUNT}/workers/subdomain"))
+
+
+def oldest_deployment(client: httpx.Client, script: str) -> str:
+    """The oldest deployment, which is not in force."""
+    found: str = ok(client.get(f"{script}/deployments"))["deployments"][-1]["id"]
+    return found
 
 
 def edge(client: httpx.Client, zone: str) -> None:

@@ -27,6 +27,7 @@ THERE: dict[str, dict[str, Any]] = {
     "dispatch_namespace": {"namespace": "acme-production", "outbound": {"worker": {"service": "neighbour"}}},
     "data_blob": {"part": "data.bin"},
     "text_blob": {"part": "note.txt"},
+    "r2_bucket": {"bucket_name": "files"},
     "wasm_module": {"part": "sum.wasm"},
 }
 BY_OTHER_WAYS = {"inherit", "secret_text", "secret_key"}  # told below: they stand for what is live
@@ -39,6 +40,7 @@ def bound(platform: Platform) -> Platform:
     platform.apply()
     platform.store.kv.ensure_namespace(NAMESPACE_ID, "cache")
     platform.store.d1.ensure_database(DATABASE_ID, "orders")
+    platform.store.r2.create_bucket("files")
     platform.upload_elsewhere("neighbour", namespace="")
     write(platform, {kind: example(kind) for kind in BOUND})
     platform.write(

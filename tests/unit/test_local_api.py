@@ -14,6 +14,7 @@ import pytest
 from reconciler.local.api import LOCAL_TOKEN, PREFIX, RequestLine, create_app
 from reconciler.local.records import StoredScript
 from reconciler.local.store import Store
+from reconciler.local.switches import LAPTOP
 
 ACCOUNT = "a" * 32
 NAMESPACES = f"/accounts/{ACCOUNT}/workers/dispatch/namespaces"
@@ -381,3 +382,60 @@ def test_names_outside_ascii_arrive_as_they_were_sent(client: httpx.Client, stor
         path = f"/accounts/{ACCOUNT}/storage/kv/namespaces/{made['id']}/values/{key}"
         result_of(client.put(path, content=b"v"))
     assert {key.name for key in store.kv.keys(made["id"])} == {"é", "日本", "a/b c", "100%"}
+
+
+RESOURCES = {
+    "kv_namespace": {"namespace_id": "0f2a"},
+    "d1": {"database_id": "9d7f"},
+    "r2_bucket": {"bucket_name": "uploads"},
+    "service": {"service": "billing"},
+}
+
+
+@pytest.mark.parametrize("kind", RESOURCES)
+def test_what_a_binding_names_must_be_there_but_on_a_laptop(store: Store, client: httpx.Client, kind: str) -> None:
+    binding = {"type": kind, "name": "IT", **RESOURCES[kind]}
+    codes = {"kv_namespace": 10041, "d1": 10181, "r2_bucket": 10085, "service": 10143}
+    assert code_of(upload(client, bindings=[binding])) == (400, codes[kind])
+    with connect(store, switches=LAPTOP) as laptop:
+        assert upload(laptop, bindings=[binding]).is_success
+        assert upload(laptop, bindings=[binding]).is_success
+    assert upload(client, bindings=[binding]).is_success is (kind != "service")
+
+
+def test_a_database_made_on_demand_cannot_leave_its_folder(store: Store) -> None:
+    with connect(store, switches=LAPTOP) as laptop:
+        binding = {"type": "d1", "name": "DB", "database_id": "../../outside"}
+        assert code_of(upload(laptop, bindings=[binding])) == (400, 10181)
+
+
+def test_an_outbound_worker_must_be_there_on_a_laptop_too(store: Store) -> None:
+    outbound = {"worker": {"service": "guard"}}
+    binding = {"type": "dispatch_namespace", "name": "D", "namespace": "production", "outbound": outbound}
+    with connect(store, switches=LAPTOP) as laptop:
+        assert code_of(upload(laptop, f"{ORDINARY}/dispatcher", bindings=[binding])) == (400, 10143)
+
+
+def test_a_file_can_be_sent_by_itself(client: httpx.Client, store: Store) -> None:
+    digest = "0123456789abcdef" * 2
+    manifest = {"manifest": {"/a.txt": {"hash": digest, "size": 5}}}
+    session = client.post(f"{SHOP}/assets-upload-session", json=manifest).json()["result"]["jwt"]
+    headers = {"authorization": f"Bearer {session}", "content-type": "text/plain"}
+    place = f"/accounts/{ACCOUNT}/workers/assets/upload"
+    assert code_of(client.post(f"{place}/{'f' * 32}", content=b"hello", headers=headers)) == (400, 10021)
+    assert code_of(client.post(f"{place}/{digest}", content=b"hell", headers=headers)) == (400, 10021)
+    assert code_of(client.post(f"{place}/{digest}", content=b"hello")) == (401, 10000)
+    done = client.post(f"{place}/{digest}", content=b"hello", headers=headers)
+    assert (done.status_code, upload(client, assets={"jwt": done.json()["result"]["jwt"]}).status_code) == (201, 200)
+    stored = store.asset(digest)
+    assert stored is not None and (stored.type, stored.content) == ("text/plain", b"hello")
+
+
+def test_the_deployment_in_force_cannot_be_deleted(client: httpx.Client) -> None:
+    worker = f"{ORDINARY}/worker"
+    for _ in range(2):
+        assert upload(client, worker).is_success
+    newest, oldest = (one["id"] for one in client.get(f"{worker}/deployments").json()["result"]["deployments"])
+    assert code_of(client.delete(f"{worker}/deployments/{newest}")) == (400, 10021)
+    assert client.delete(f"{worker}/deployments/{oldest}").is_success
+    assert code_of(client.delete(f"{worker}/deployments/{oldest}")) == (404, 10009)
