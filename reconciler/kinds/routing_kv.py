@@ -7,6 +7,7 @@ KV namespace stands by title: the id is the account's business, and differs betw
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +24,7 @@ PAIRS_PER_CALL = 10_000
 BYTES_PER_CALL = 50_000_000  # Cloudflare takes 100 MB; half of it leaves room for the JSON around the values
 ATTEMPTS = 5
 READERS = 8
+PARTS_READ_BACK = 100  # half a minute within the request budget
 KEYS_PREFIX = "routes/"
 
 
@@ -70,14 +72,19 @@ def tidy(
 def with_parts(connection: Connection, worker: Worker, namespace: str) -> Worker:
     """The live Worker, its binding telling which parts of its table are gone or are not what was written.
 
-    One call a part: they are read when the dispatcher is, which is in every run that verifies.
+    Those that are gone are found by listing keys, a thousand a call. Contents take a call each: of a large table a
+    run reads some by chance, so that every part has its turn some night.
     """
     table = _parsed(worker.modules, lambda _: b"")
     digests = table.part_digests if table is not None else ()
     keys = {routing.part_key(digest): digest for digest in digests}
+    present = frozenset(connection.api.kv_keys(namespace, KEYS_PREFIX)) if keys and namespace else frozenset()
+    there = [key for key in keys if key in present]
+    read = random.sample(there, min(len(there), PARTS_READ_BACK))
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="parts") as pool:
-        values = pool.map(lambda key: connection.api.kv_value(namespace, key) if namespace else None, keys)
-        damaged = [key for key, value in zip(keys, values, strict=True) if not _is_of(value, keys[key])]
+        values = zip(read, pool.map(lambda key: connection.api.kv_value(namespace, key), read), strict=True)
+        changed = {key for key, value in values if not _is_of(value, keys[key])}
+    damaged = [key for key in keys if key not in present or key in changed]
     if not damaged:
         return worker
     bindings = tuple(

@@ -10,6 +10,7 @@ import pytest
 from reconciler import routing, run
 from reconciler.kinds import dispatcher, routing_kv
 from reconciler.kinds.switching import PARTS_READ
+from reconciler.model import Module, Worker
 from tests.scenarios.platform import ACCOUNT, MODULE, Platform, Strike
 
 HOSTNAMES = 1000  # enough for four parts
@@ -199,6 +200,22 @@ def test_a_part_of_the_table_that_someone_changed_or_deleted_is_found_by_reading
     platform.dangling.clear()
     assert platform.drift(verify=1) == {}
     assert platform.led_to("shop.globex.com") == "globex-shop"
+
+
+def test_of_a_large_table_missing_parts_are_found_by_listing_and_a_bounded_number_is_read(platform: Platform) -> None:
+    digests = tuple(f"{number:032x}" for number in range(1_500))
+    table = routing.Table({"format": 1}, [b"{}"] * len(digests), digests)
+    connection = platform.connection()
+    namespace, _ = routing_kv.write_parts(connection, table, None)
+    platform.store.kv.delete(namespace, [routing.part_key(digests[7])])
+    module = Module(routing.MODULE_NAME, "application/javascript+module", table.module())
+    dispatcher = Worker("", (module,), bindings=(routing_kv.binding(connection.repository.platform),))
+    connection = platform.connection()
+    (binding,) = routing_kv.with_parts(connection, dispatcher, namespace).bindings
+    read = [call for call in platform.calls if "/values/" in call]
+    assert len(read) == routing_kv.PARTS_READ_BACK
+    assert len(platform.calls) == len(read) + 2  # two pages of keys
+    assert routing.part_key(digests[7]) in binding["damaged"]
 
 
 def test_a_table_in_kv_that_someone_replaced_is_drift(platform: Platform) -> None:
