@@ -25,13 +25,14 @@ _ALL_PUTS = Key("", "")  # stands between the puts and the deletes, so that the 
 
 def apply(
     changes: Sequence[Change],
-    do: Callable[[Change], None],
+    do: Callable[[Change], str],
     *,
     stopped: Callable[[], bool] = lambda: False,
     workers: int = WORKERS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Result]:
-    """One result for each change. `do` raises ReconcilerError for a change that fails; anything else is a bug.
+    """One result for each change. `do` returns the id of the request that did it, and raises ReconcilerError for a
+    change that fails; anything else is a bug.
 
     Once `stopped` says so, running calls end and the rest is reported as not started; what waits for a failed change
     is skipped, stopped or not.
@@ -88,11 +89,11 @@ def _graph(changes: Sequence[Change]) -> dict[Key, frozenset[Key]]:
     return {key: graph[key] for key in sorted(graph)}
 
 
-def _attempt(change: Change, do: Callable[[Change], None], clock: Callable[[], float]) -> Result:
+def _attempt(change: Change, do: Callable[[Change], str], clock: Callable[[], float]) -> Result:
     started = clock()
     done = _left(change, Outcome.APPLIED, None)
     try:
-        do(change)
+        done = replace(done, ray=do(change))
     except ReconcilerError as error:
         problem = error.problems[0] if error.problems else Problem(str(error))
         done = replace(done, outcome=Outcome.FAILED, problem=problem, ray=getattr(error, "ray", ""))

@@ -163,12 +163,13 @@ def carry_out(
     has to be sent is missing."""
     _refuse_missing_secrets(outlook.connection, changes)
 
-    def do(change: Change) -> None:
+    def do(change: Change) -> str:
         kind = kinds.kind_of(change.key)
         if change.after is not None:
             kind.put(outlook.connection, change, change.after)
         elif change.before is not None:
             kind.delete(outlook.connection, change.before)
+        return outlook.connection.api.ray
 
     yield from apply.apply(changes, do, stopped=stopped, workers=workers)
 

@@ -133,16 +133,19 @@ def _carry_out(
         return []
     results = []
     with (
-        record.audit_log(audit, commit) as write,
+        record.audit_log(audit, commit) as audited,
         _interruptible(terminal, limit) as stopped,
     ):
-        for result in run.carry_out(outlook, changes, stopped=stopped):
+        for result in run.carry_out(outlook, changes, stopped=lambda: stopped() or bool(audited.lost)):
             results.append(result)
-            write(result)
+            audited.write(result)
             terminal.finish()
             terminal.data(results_text.result_line(result, terminal.style))
             terminal.progress(f"{len(results):,} of {len(changes):,} · {outlook.connection.api.requests:,} requests")
     terminal.finish()
+    if audited.lost:
+        terminal.lost = True
+        terminal.problems([record.unwritable(audit, audited.lost)])
     terminal.data(results_text.results_summary(results, outlook.plan, terminal.style))
     return results
 

@@ -98,6 +98,12 @@ def connected(
             yield connection
         finally:
             connection.api.close()
+            if connection.ledger.lost:
+                options.terminal.say(
+                    options.terminal.printable(
+                        f"the ledger was of no use ({connection.ledger.lost}): this costs calls, and nothing else"
+                    )
+                )
 
 
 def looking(options: Options, repository: Repository, *, waiting: Waiting) -> AbstractContextManager[Connection]:
@@ -183,6 +189,8 @@ def _remote(
     api = cloudflare.connect(base_url, Secret(token), account, polite)
     scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
     yield Connection(repository, api, Ledger(_home(options, repository) / LEDGER, scope), found)
+    if budget.unshared:
+        options.terminal.say(f"no other process knows what this one asked for: {budget.unshared}")
 
 
 def _budget_file(found: Mapping[str, str], account: str) -> Path:

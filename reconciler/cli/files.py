@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import Problem, UsageProblem
@@ -22,7 +23,8 @@ def write(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise UsageProblem(
             [Problem(f"{path} cannot be written", why=str(error.strerror or error), code="output")]
         ) from None

@@ -82,6 +82,8 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         options = Options(folder, environment, local, env_file, colour, quiet, verbose, budget_share)
-        return command(options, **rest)
+        code = command(options, **rest)
+        lost = "terminal" in vars(options) and options.terminal.lost
+        return 1 if lost and code in (0, 3, 4) else code
 
     return wrapped

@@ -45,7 +45,7 @@ class Loop:
         `began` is when the user pressed return, by time.time. Raises LocalError.
         """
         began = time.time() if began is None else began
-        with Platform(self._settings, Journal(), waiting=self._waiting, happened=self._turns.put) as platform:
+        with Platform(self._settings, Journal(), waiting=self._terminal.waiting, happened=self._turns.put) as platform:
             first = self._round(platform, "start")
             platform.ready()
             self._greet(platform, time.time() - began, once=once)
@@ -123,7 +123,3 @@ class Loop:
             code="local-watch",
         )
         self._terminal.problems([problem])
-
-    def _waiting(self, seconds: float, why: str) -> None:
-        if seconds >= 1:
-            self._terminal.say(self._terminal.talk_style.paint("faint", f"waiting {seconds:.0f} s: {why}"))

@@ -56,6 +56,11 @@ class Api:
     def host(self) -> str:
         return self._http.host
 
+    @property
+    def ray(self) -> str:
+        """Cloudflare's id of the reply that this thread got last."""
+        return self._http.ray
+
     def close(self) -> None:
         self._http.close()
 

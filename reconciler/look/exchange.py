@@ -7,6 +7,7 @@ stands in no message, whatever the server or the HTTP library says. Nothing here
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from reconciler.errors import LocalError, Problem, UsageProblem
-from reconciler.look.replies import Reply, Unreachable, refusal, sequence, success, without
+from reconciler.look.replies import Reply, Unreachable, ray_of, refusal, sequence, success, without
 from reconciler.look.transport import REPEATABLE, Polite, is_this_machine, told
 from reconciler.model import Secret
 
@@ -52,7 +53,7 @@ class Exchange:
             follow_redirects=False,  # a redirect would carry the token to another host
             trust_env=False,
         )
-        self._transport, self._account = transport, account
+        self._transport, self._account, self._latest = transport, account, threading.local()
         self._hidden = () if token is None else (token,)
 
     @property
@@ -63,6 +64,11 @@ class Exchange:
     @property
     def host(self) -> str:
         return self._client.base_url.host
+
+    @property
+    def ray(self) -> str:
+        """Cloudflare's id of the reply that this thread got last; "" when it carried none."""
+        return str(getattr(self._latest, "ray", ""))
 
     def close(self) -> None:
         self._client.close()
@@ -150,6 +156,7 @@ class Exchange:
         except httpx.RequestError as error:
             why = without(told(error), hidden)
         else:
+            self._latest.ray = ray_of(response.headers)
             return Reply(response.status_code, dict(response.headers), response.content, hidden)
         fix = "check the network and run again: what was done is live, and the next plan goes on from there"
         raise Unreachable(call, 0, [], "", why=why, fix=fix)

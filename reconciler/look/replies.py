@@ -117,7 +117,7 @@ def success(reply: Reply, call: str) -> Mapping[str, Any]:
         return {"result": None}
     envelope = _parsed(reply)
     if not isinstance(envelope, Mapping) or not envelope.keys() & {"result", "success"}:
-        raise Unreachable(call, reply.status, [], _ray(reply), why=_NO_ENVELOPE)
+        raise Unreachable(call, reply.status, [], ray_of(reply.headers), why=_NO_ENVELOPE)
     if envelope.get("success", True) is not True:
         raise refusal(reply, call)
     return envelope
@@ -140,7 +140,7 @@ def refusal(reply: Reply, call: str) -> ApiError:
     envelope = _parsed(reply)
     messages = _messages(envelope, reply.hidden)
     codes = {message.code for message in messages}
-    ray, status = _ray(reply), reply.status
+    ray, status = ray_of(reply.headers), reply.status
     if codes & (_SCRIPT_MISSING | _NAMESPACE_MISSING):
         return NotFound(call, status, messages, ray)
     if NO_ADD_ON in codes:
@@ -192,8 +192,9 @@ def without(text: str, hidden: Sequence[Secret]) -> str:
     return text
 
 
-def _ray(reply: Reply) -> str:
-    return str(reply.headers.get("cf-ray", ""))[:64]
+def ray_of(headers: Mapping[str, str]) -> str:
+    """Cloudflare's id of a request, for its support."""
+    return str(headers.get("cf-ray", ""))[:64]
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -264,11 +265,11 @@ def modules_of(reply: Reply, call: str) -> tuple[Module, ...]:
     if boundary is not None:
         modules = _parts(reply.content, (boundary[1] or boundary[2]).encode("latin-1", "replace"))
         if modules is None:
-            raise Unreachable(call, reply.status, [], _ray(reply), why="the Worker's content breaks off")
+            raise Unreachable(call, reply.status, [], ray_of(reply.headers), why="the Worker's content breaks off")
         return tuple(sorted(modules, key=lambda module: module.name not in (main, unquote(main))))
     bare = kind.split(";")[0].strip().lower()
     if bare in _NO_SCRIPT:
-        raise Unreachable(call, reply.status, [], _ray(reply), why=f"the Worker's content came as {bare}")
+        raise Unreachable(call, reply.status, [], ray_of(reply.headers), why=f"the Worker's content came as {bare}")
     return (Module(main or "worker.js", bare or "application/javascript", reply.content),)
 
 

@@ -43,7 +43,7 @@ _HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.ProxyErr
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 Transport = httpx.BaseTransport  # for those who only pass one on
-Waiting = Callable[[float, str], None]  # seconds, and why: for a visible countdown
+Waiting = Callable[[float, str], None]  # seconds that are left, once a second, and why: for a visible countdown
 
 
 class Polite(httpx.BaseTransport):
@@ -134,11 +134,14 @@ class Polite(httpx.BaseTransport):
         return max(asked or 0.0, backoff) if repeatable else None
 
     def _wait(self, seconds: float, why: str) -> None:
-        if seconds <= 0:
-            return
-        if self._waiting is not None:
-            self._waiting(seconds, why)
-        self._sleep(seconds)
+        """Second by second, so that what is left can be shown as it goes down."""
+        left = seconds
+        while left > 0:
+            if self._waiting is not None:
+                self._waiting(left, why)
+            step = min(left, 1.0)
+            self._sleep(step)
+            left -= step
 
 
 class ReadOnly(httpx.BaseTransport):

@@ -42,7 +42,7 @@ class Platform:
         self._coming: dict[Key, Resource] = {}
         self._lock = threading.Lock()
 
-    def do(self, change: Change) -> None:
+    def do(self, change: Change) -> str:
         with self._lock:
             self.tried.append(change.key)
             if change.after is not None:
@@ -61,6 +61,7 @@ class Platform:
             self.look()
         if change.key in self._failing:
             raise ReconcilerError([Problem(f"{change.key} fails", code="meant-to")])
+        return "ray"
 
     @property
     def state(self) -> State:
