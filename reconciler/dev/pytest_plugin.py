@@ -1,14 +1,13 @@
-"""Fixtures for a team's own tests: its platform, running, and an emulated account.
+"""Fixtures for a team's own tests: its platform, running; loaded by `reconciler.local.pytest`, which has the account.
 
     def test_the_shop_answers(reconciler_platform):
         assert reconciler_platform.get("globex-shop", "/cart").status == 200
 
-`reconciler_platform` runs the repository as it is on disk, with an account of its own, for the whole session;
-`reconciler_account` is an empty account behind the emulated API, new for each test. What the first is made of are
-fixtures too, to be overridden in a conftest.py: `reconciler_root`, `reconciler_environment`, `reconciler_variables`
-(secrets) and `reconciler_hosts` (stand-ins for hosts that scripts fetch).
+`reconciler_platform` runs the repository as it is on disk, with an account of its own, for the whole session. What it
+is made of are fixtures too, to be overridden in a conftest.py: `reconciler_root`, `reconciler_environment`,
+`reconciler_variables` (secrets) and `reconciler_hosts` (stand-ins for hosts that scripts fetch).
 
-pytest loads this module at every start (entry point), so it imports nothing before a fixture is asked for.
+pytest loads this module at every start, so it imports nothing of weight before a fixture is asked for.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+
+from reconciler.local.pytest import ACCOUNT, Account
 
 if TYPE_CHECKING:
     from reconciler.dev.platform import Platform
@@ -46,25 +47,6 @@ class Response:
 
     def json(self) -> Any:
         return json.loads(self.content)
-
-
-@dataclass(frozen=True)
-class Account:
-    """An emulated Cloudflare account behind its API."""
-
-    base_url: str  # for CLOUDFLARE_API_BASE_URL
-    token: str
-    id: str
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What wrangler, Cloudflare's SDKs and `reconciler apply` need to work with it."""
-        return {
-            "CLOUDFLARE_API_BASE_URL": self.base_url,
-            "CLOUDFLARE_BASE_URL": self.base_url,
-            "CLOUDFLARE_API_TOKEN": self.token,
-            "CLOUDFLARE_ACCOUNT_ID": self.id,
-        }
 
 
 class RunningPlatform:
@@ -96,7 +78,8 @@ class RunningPlatform:
         prefix = "" if host or address.by_host else target.path
         connection = http.client.HTTPConnection("127.0.0.1", self._platform.port, timeout=SECONDS)
         try:
-            sent = {**(headers or {}), "Host": host or target.netloc}
+            # Any host can be asked for in this way; as Host only the platform's own are answered.
+            sent = {**(headers or {}), **({"x-reconciler-host": host} if host else {"Host": target.netloc})}
             connection.request(method, prefix + path, body.encode() if isinstance(body, str) else body, sent)
             reply = connection.getresponse()
             return Response(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())
@@ -162,7 +145,7 @@ def reconciler_platform(
         variables=reconciler_variables,
         folder=state / "local",
         ledger=state / "ledger.sqlite3",
-        account=_ACCOUNT,
+        account=ACCOUNT,
         port=0,
         api_port=0,
         hosts=reconciler_hosts,
@@ -172,29 +155,10 @@ def reconciler_platform(
             _reconcile(platform, "start")
             platform.ready()
             assert platform.rounds.repository is not None
-            identity = platform.rounds.repository.platform.account_id or _ACCOUNT
+            identity = platform.rounds.repository.platform.account_id or ACCOUNT
             yield RunningPlatform(platform, Account(platform.server.url + PREFIX, LOCAL_TOKEN, identity))
     except ReconcilerError as error:
         pytest.fail(_told(error), pytrace=False)
-
-
-@pytest.fixture
-def reconciler_account(tmp_path: Path) -> Iterator[Account]:
-    """An empty account behind the emulated API, on a port of its own. No script runs in it."""
-    from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
-    from reconciler.local.server import Server
-    from reconciler.local.store import Store
-    from reconciler.local.switches import LAPTOP
-
-    store = Store(tmp_path / "reconciler-account")
-    try:
-        with Server(create_app(store, switches=LAPTOP)) as server:
-            yield Account(server.url + PREFIX, LOCAL_TOKEN, _ACCOUNT)
-    finally:
-        store.close()
-
-
-_ACCOUNT = "0" * 32
 
 
 def _reconcile(platform: Platform, cause: str) -> None:

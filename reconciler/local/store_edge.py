@@ -109,7 +109,10 @@ class EdgeStore:
         )
         with self._database.read() as db:
             rows = db.execute(query, (zone_id,)).fetchall()
-        return [CustomHostname(*told, json.loads(details)) for *told, details in rows]
+        return [
+            CustomHostname(identity, zone, hostname, created_on, json.loads(details))
+            for identity, zone, hostname, created_on, details in rows
+        ]
 
     def create_custom_hostname(self, zone_id: str, hostname: str, details: Mapping[str, Any]) -> CustomHostname | None:
         """None when some zone has it already."""

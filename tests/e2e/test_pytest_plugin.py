@@ -90,8 +90,8 @@ def test_an_account_is_empty_and_takes_an_apply(reconciler_account, reconciler_r
 def _pytest(root: Path, test: str, conftest: str = "", **environment: str) -> tuple[int, str]:
     (root / "test_it.py").write_text(test)
     (root / "conftest.py").write_text(conftest)
-    installed = any(one.value == "reconciler.dev.pytest_plugin" for one in entry_points(group="pytest11"))
-    plugin = [] if installed else ["-p", "reconciler.dev.pytest_plugin"]
+    installed = any(one.value == "reconciler.local.pytest" for one in entry_points(group="pytest11"))
+    plugin = [] if installed else ["-p", "reconciler.local.pytest"]
     command = [
         sys.executable,
         "-m",
@@ -140,5 +140,6 @@ def test_without_a_runtime_the_platform_says_how_to_get_it(tmp_path: Path) -> No
 
 def test_pytest_starts_no_slower_for_it() -> None:
     heavy = "{'httpx', 'yaml', 'werkzeug', 'reconciler.load.config', 'reconciler.local.store', 'sqlite3'}"
-    check = f"import pytest, sys; import reconciler.dev.pytest_plugin; sys.exit(bool({heavy} & set(sys.modules)))"
+    plugin = "reconciler.local.pytest, reconciler.dev.pytest_plugin"
+    check = f"import pytest, sys; import {plugin}; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -15,8 +15,9 @@ import pytest
 
 from reconciler.dev.journal import Journal
 from reconciler.dev.platform import Platform, Settings
-from reconciler.dev.pytest_plugin import Account, Response, RunningPlatform
+from reconciler.dev.pytest_plugin import Response, RunningPlatform
 from reconciler.local.api import LOCAL_TOKEN, PREFIX
+from reconciler.local.pytest import Account
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 PLATFORM = f"""\
