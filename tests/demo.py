@@ -150,7 +150,7 @@ def run(folder: Path, words: Sequence[str], *, expect: int, lines: int = 60) -> 
 
 def ask(url: str, host: str, path: str, *, status: int, note: str = "") -> str:
     """Send a request through the dispatcher and show the answer's first line."""
-    request = urllib.request.Request(f"{url}{path}", headers={"host": host, "accept": "text/plain"})
+    request = urllib.request.Request(f"{url}{path}", headers={"x-reconciler-host": host, "accept": "text/plain"})
     try:
         with urllib.request.urlopen(request, timeout=20) as response:
             got, body = response.status, response.read().decode()
