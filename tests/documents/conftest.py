@@ -57,15 +57,23 @@ class Home:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """The wheel in an environment of its own. What it depends on is lent by the tests' environment: nothing is
-    downloaded."""
-    environment = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-    words = ("-m", "pip", "--quiet", "--python", str(environment / "bin/python"), "install", "--no-deps", "--no-index")
+    return environment(tmp_path_factory.mktemp("environment"), wheel)
+
+
+def environment(folder: Path, wheel: Path, *, without: frozenset[str] = frozenset()) -> Path:
+    """The wheel in an environment of its own; its Python. What it depends on is lent by the tests' environment, but for
+    the packages of these names: nothing is downloaded."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    words = ("-m", "pip", "--quiet", "--python", str(folder / "bin/python"), "install", "--no-deps", "--no-index")
     subprocess.run([sys.executable, *words, str(wheel)], check=True)
-    (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
-    return environment / "bin/python"
+    (packages,) = folder.glob("lib/python*/site-packages")
+    lent = folder / "lent"
+    lent.mkdir()
+    for one in Path(sysconfig.get_path("purelib")).iterdir():
+        if one.suffix != ".pth" and not one.name.startswith("wfp_reconciler-") and one.name not in without:
+            (lent / one.name).symlink_to(one)
+    (packages / "lent.pth").write_text(str(lent), encoding="utf-8")
+    return folder / "bin/python"
 
 
 @pytest.fixture
