@@ -94,7 +94,7 @@ def requests(url: str) -> None:
 
 
 def an_edit(folder: Path, url: str) -> None:
-    chapter("An edit: two lines of a customer's script")
+    chapter("An edit: one line of a customer's script")
     script = folder / "customers/initech/hello.mjs"
     before = script.read_text(encoding="utf-8")
     after = before.replace("Hello", "Good morning")

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from reconciler.local.api import LOCAL_TOKEN
 from reconciler.local.runtime_binary import find_workerd
 from tests.documents import picture
@@ -55,7 +57,9 @@ def test_the_two_commands_are_what_they_say() -> None:
     assert "-m pytest -q" in _would_run("test")
 
 
+@pytest.mark.deep
 def test_the_demo_tells_its_story() -> None:
+    """Beside this, .ci/run makes it at every change."""
     done = subprocess.run([sys.executable, "-m", "tests.demo"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "That was the whole job" in done.stdout
