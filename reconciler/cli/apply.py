@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from reconciler.cli.plan import scoped
 
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
+    from reconciler.kinds.connection import Connection
     from reconciler.plan import Change, Plan
     from reconciler.plan.results import Result
-    from reconciler.run import Outlook
+    from reconciler.run import Outlook, Wishes
 
 
 @click.command()
@@ -56,7 +58,6 @@ def apply(
     Shows the plan, asks, carries out the changes in a safe order, and prints each result as it ends. Ctrl-C once
     stops cleanly: running calls end, the rest is left for the next run. Twice stops now.
     """
-    from reconciler import run
     from reconciler.cli import connecting, record, wishes
 
     terminal = options.terminal
@@ -65,33 +66,52 @@ def apply(
         wishes.tell_undone(options.folder, at, terminal)
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
         asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
+        orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, at), limit)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
-            run.check_secrets(connection, asked)
-            outlook = run.look_and_plan(
-                connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
-            )
-            terminal.finish()
-            changes, left_out = _reviewed(outlook, expect, plan_file, terminal)
-            refused = _ask(outlook, changes, terminal, yes=yes)
-            if refused is not None:
-                return refused
-            results = _carry_out(outlook, changes, terminal, audit, record.commit(options.folder, at), limit)
-    return _exit_code(outlook.plan, results, left_out)
+            return applied(connection, asked, orders, terminal)
 
 
-def _reviewed(
-    outlook: Outlook, expect: str | None, plan_file: Path | None, terminal: Terminal
-) -> tuple[tuple[Change, ...], int]:
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How a plan is carried out."""
+
+    yes: bool = False  # do not ask
+    expect: str | None = None  # the digest of the plan that was reviewed
+    plan_file: Path | None = None  # or the plan itself
+    audit: Path | None = None
+    commit: str = ""  # whose files are applied, for the record
+    limit: float | None = None  # seconds
+    workers: int | None = None  # changes at a time; None for the usual number
+
+
+def applied(connection: Connection, asked: Wishes, orders: Orders, terminal: Terminal) -> int:
+    """Plan, ask, carry out and tell; returns the exit code."""
+    from reconciler import run
+    from reconciler.cli import wishes
+
+    run.check_secrets(connection, asked)
+    outlook = run.look_and_plan(
+        connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
+    )
+    terminal.finish()
+    changes, left_out = _reviewed(outlook, orders, terminal)
+    refused = _ask(outlook, changes, terminal, yes=orders.yes)
+    if refused is not None:
+        return refused
+    return _exit_code(outlook.plan, _carry_out(outlook, changes, terminal, orders), left_out)
+
+
+def _reviewed(outlook: Outlook, orders: Orders, terminal: Terminal) -> tuple[tuple[Change, ...], int]:
     """The changes that this run may carry out, and how many it leaves out because they were not reviewed."""
     from reconciler.cli import wishes
     from reconciler.plan import review
     from reconciler.show import plan_json
 
-    if expect is not None:
-        review.expected(outlook.plan, expect)
-    if plan_file is None:
+    if orders.expect is not None:
+        review.expected(outlook.plan, orders.expect)
+    if orders.plan_file is None:
         return outlook.plan.changes, 0
-    saved = plan_json.read(wishes.read(plan_file), str(plan_file))
+    saved = plan_json.read(wishes.read(orders.plan_file), str(orders.plan_file))
     reviewed = review.reviewed_only(outlook.plan, saved)
     for key, reason in reviewed.left_out:
         terminal.warn(terminal.printable(f"left out: {key}: {reason}"))
@@ -116,15 +136,9 @@ def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes
     return 1
 
 
-def _carry_out(
-    outlook: Outlook,
-    changes: Sequence[Change],
-    terminal: Terminal,
-    audit: Path | None,
-    commit: str,
-    limit: float | None,
-) -> list[Result]:
+def _carry_out(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, orders: Orders) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
+    from reconciler import apply as applying
     from reconciler import run
     from reconciler.cli import record
     from reconciler.show import results_text
@@ -133,10 +147,11 @@ def _carry_out(
         return []
     results = []
     with (
-        record.audit_log(audit, commit) as audited,
-        _interruptible(terminal, limit) as stopped,
+        record.audit_log(orders.audit, orders.commit) as audited,
+        _interruptible(terminal, orders.limit) as stopped,
     ):
-        for result in run.carry_out(outlook, changes, stopped=lambda: stopped() or bool(audited.lost)):
+        workers = orders.workers or applying.WORKERS
+        for result in run.carry_out(outlook, changes, stopped=lambda: stopped() or bool(audited.lost), workers=workers):
             results.append(result)
             audited.write(result)
             terminal.finish()
@@ -145,7 +160,7 @@ def _carry_out(
     terminal.finish()
     if audited.lost:
         terminal.lost = True
-        terminal.problems([record.unwritable(audit, audited.lost)])
+        terminal.problems([record.unwritable(orders.audit, audited.lost)])
     terminal.data(results_text.results_summary(results, outlook.plan, terminal.style))
     return results
 
