@@ -248,12 +248,12 @@ def _explanation_between(before: Repository, after: Repository, change: Change) 
 
 
 def _explanation(connection: Connection, change: Change, *, read: bool) -> Explanation | None:
+    if not read and change.action is not Action.CREATE:  # not even its files are read: there may be 100,000
+        return Explanation(unread="over the limit of changes that are read back; see --diff-limit")
     kind = kinds.kind_of(change.key)
     after = kind.wanted(connection.repository, change.after) if change.after is not None else None
     if change.action is Action.CREATE:
         return None if after is None else explain_worker(None, after)
-    if not read:
-        return Explanation(unread="over the limit of changes that are read back; see --diff-limit")
     if change.before is None:
         return None
     try:
