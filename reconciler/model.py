@@ -58,11 +58,19 @@ class State:
     resources: Mapping[Key, Resource] = field(default_factory=dict)
     incomplete_because: str = ""  # why the listing is not proven to be whole; "" when it is
     vanished: frozenset[Key] = frozenset()  # live only: what our ledger remembers and the listing does not show
+    settled: int = 0  # live only: user Workers that are left out here, since they are as they are wanted
 
     @classmethod
-    def of(cls, resources: Iterable[Resource], *, incomplete_because: str = "", vanished: Iterable[Key] = ()) -> State:
-        ordered = sorted(resources, key=lambda resource: resource.key)
-        return cls({one.key: one for one in ordered}, incomplete_because, frozenset(vanished))
+    def of(
+        cls,
+        resources: Iterable[Resource],
+        *,
+        incomplete_because: str = "",
+        vanished: Iterable[Key] = (),
+        settled: int = 0,
+    ) -> State:
+        ordered = sorted(resources, key=lambda resource: (resource.key.kind, resource.key.name))
+        return cls({one.key: one for one in ordered}, incomplete_because, frozenset(vanished), settled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from reconciler import apply, kinds
 from reconciler.errors import ConfigError, Problem, ReconcilerError, UsageProblem
-from reconciler.kinds import dispatcher, switching, uploads
+from reconciler.kinds import dispatcher, switching, uploads, user_worker
 from reconciler.kinds.connection import Connection
 from reconciler.kinds.uploads import missing_secrets
 from reconciler.load.repository import Repository
@@ -53,11 +55,22 @@ class Outlook:
     """Both sides of a run, and the plan between them."""
 
     connection: Connection
-    desired: State
-    live: State
     seen: Seen
     plan: Plan
     wishes: Wishes = field(repr=False)
+    compared: Callable[[], tuple[State, State]] = field(repr=False)  # both sides whole; it may take its time
+
+    @cached_property
+    def _sides(self) -> tuple[State, State]:
+        return self.compared()
+
+    @property
+    def desired(self) -> State:
+        return self._sides[0]
+
+    @property
+    def live(self) -> State:
+        return self._sides[1]
 
 
 def look_and_plan(
@@ -72,6 +85,41 @@ def look_and_plan(
     `progress` is told how many rows the listing has shown, `verifying` how many Workers were read back.
     """
     seen = kinds.see(connection, progress=progress)
+    if not (wishes.scope or wishes.adopt) and wishes.verify == 0:
+        quick = _of_the_unsettled(connection, seen, wishes)
+        if quick is not None:
+            return quick
+    return of_everything(connection, seen, wishes, verifying)
+
+
+def _of_the_unsettled(connection: Connection, seen: Seen, wishes: Wishes) -> Outlook | None:
+    """The plan without a look at what is as it should be; None where it would do more than update user Workers, since
+    then guards and proofs have to see everything.
+
+    Law: it is the plan of everything (each run of tests/scenarios compares the two).
+    """
+    settled = user_worker.settled(seen, connection)
+    repository = replace(connection.repository, settled=settled.names)
+    live = kinds.live(seen, replace(connection, repository=repository))
+    plan = make_plan(kinds.desired(repository), live, policy_of(repository, wishes))
+    updates = all(one.action is Action.UPDATE and one.key.kind == USER_WORKER for one in plan.changes)
+    if not updates or plan.withheld or plan.blocked or plan.problems:
+        return None
+    unchanged, unverified = plan.unchanged + live.settled, plan.unverified + settled.unverified
+    warnings = (*plan.warnings, *_blind_spots(connection, seen))
+    told = replace(plan, unchanged=unchanged, unverified=unverified, warnings=warnings)
+    priced = _priced(told, repository, live, wishes, connection.answers, kinds.read_back(connection, plan.changes))
+    return Outlook(connection, seen, priced, wishes, functools.partial(_whole, connection, seen))
+
+
+def _whole(connection: Connection, seen: Seen) -> tuple[State, State]:
+    return kinds.desired(connection.repository), kinds.live(seen, connection)
+
+
+def of_everything(
+    connection: Connection, seen: Seen, wishes: Wishes, verifying: Callable[[int], None] | None = None
+) -> Outlook:
+    """The plan of all that was seen, one resource at a time."""
     live = kinds.live(seen, connection)
     _refuse_unknown(wishes.scope, connection.repository, live)
     connection, crossing = switching.narrowed(connection, seen, wishes.scope)
@@ -86,7 +134,7 @@ def look_and_plan(
     blind = _blind_spots(connection, seen) if wishes.verify == 0 else ()
     plan = replace(plan, coverage=coverage, warnings=(*plan.warnings, *blind))
     priced = _priced(plan, repository, live, wishes, connection.answers, kinds.read_back(connection, plan.changes))
-    return Outlook(connection, wanted, live, seen, priced, wishes)
+    return Outlook(connection, seen, priced, wishes, lambda: (wanted, live))
 
 
 def between(before: Repository, after: Repository, wishes: Wishes) -> Plan:

@@ -119,8 +119,7 @@ def _entry(resource: Resource, known: Entry | None, secrets: Mapping[str, Secret
     we uploaded, whether it reads back or not.
     """
     unknown = Entry("", "", "", customer=resource.customer, secrets=uploads.versions(secrets))
-    return replace(
-        known or unknown,
+    return (known or unknown)._replace(
         digest="" if resource.altered else resource.digest,
         etag=resource.etag,
         modified_on=resource.modified_on,

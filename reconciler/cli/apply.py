@@ -62,7 +62,7 @@ def apply(
 
     terminal = options.terminal
     limit = record.seconds(time_limit) if time_limit else None
-    with connecting.loaded(options, at) as repository:
+    with connecting.loaded_to_write(options, at) as repository:
         wishes.tell_undone(options.folder, at, terminal)
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
         asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)

@@ -45,9 +45,25 @@ def load(options: Options) -> Repository:
 @contextmanager
 def loaded(options: Options, at: str = "") -> Iterator[Repository]:
     """The repository as it is, or as it was at a commit: then from git's objects, beside the work tree."""
-    if not at:
+    if at:
+        with _at_commit(options, at) as repository:
+            yield repository
+    else:
         yield load(options)
-        return
+
+
+@contextmanager
+def loaded_to_write(options: Options, at: str = "") -> Iterator[Repository]:
+    """The same, with every file read: nothing is written on the word of a cache, which may be anyone's."""
+    if at:
+        with _at_commit(options, at) as repository:
+            yield repository
+    else:
+        yield config.load(repository_root(options.folder), options.environment, variables=variables(options))
+
+
+@contextmanager
+def _at_commit(options: Options, at: str) -> Iterator[Repository]:
     root = repository_root(options.folder)
     commit = git.commit(root, at)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:

@@ -135,14 +135,13 @@ def _interest(connection: Connection) -> Interest:
 def live(seen: Seen, connection: Connection) -> State:
     """Everything that was seen, with what our ledger remembers and nobody sees any more."""
     resources = [resource for kind in KINDS for resource in kind.live(seen, connection)]
-    there = {resource.key for resource in resources}
-    vanished = [
-        Key(kind.NAME, name)
-        for kind in KINDS
-        for name in connection.remembered(kind.NAME)
-        if Key(kind.NAME, name) not in there
-    ]
-    return State.of(resources, incomplete_because=seen.incomplete_because, vanished=vanished)
+    settled = connection.repository.settled
+    vanished = []
+    for kind in KINDS:
+        there = {resource.key.name for resource in resources if resource.key.kind == kind.NAME}
+        there |= settled if kind.NAME == user_worker.NAME else frozenset()
+        vanished += [Key(kind.NAME, name) for name in connection.remembered(kind.NAME).keys() - there]
+    return State.of(resources, incomplete_because=seen.incomplete_because, vanished=vanished, settled=len(settled))
 
 
 # Calls of a put and of a delete, where they are not one: a zone is looked up by its name, and what is deleted is looked

@@ -20,6 +20,8 @@ class Connection:
     api: Api
     ledger: Ledger
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # environment: secret values are in it
+    # Shared with every connection that is made of this one for a narrower repository: reading takes long.
+    _held: dict[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
 
     @property
     def namespace(self) -> str:
@@ -35,24 +37,12 @@ class Connection:
         return self.ledger.answers()
 
     def remembered(self, kind: str) -> Mapping[str, Entry]:
-        """What the ledger held of a kind when the run began."""
-        return self._entries[kind]
+        """What the ledger held of a kind when the run first asked."""
+        if kind not in self._held:
+            self._held[kind] = self.ledger.entries(kind)
+        return self._held[kind]
 
     @functools.cached_property
     def kept(self) -> Kept:
         """What this account is known to keep of an upload."""
         return Kept(self.ledger)
-
-    @functools.cached_property
-    def _entries(self) -> _Entries:
-        return _Entries(self.ledger)
-
-
-class _Entries(dict[str, Mapping[str, Entry]]):
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
-        self._ledger = ledger
-
-    def __missing__(self, kind: str) -> Mapping[str, Entry]:
-        self[kind] = self._ledger.entries(kind)
-        return self[kind]

@@ -25,7 +25,7 @@ def desired(repository: Repository) -> Iterator[Resource]:
     if settings is None:
         return
     needs = {namespace.key(repository), *outbound_worker.keys(repository), *tail_worker.keys(repository)}
-    needs |= {Key(user_worker.NAME, script.name) for script in routed(repository)}
+    needs |= {Key(user_worker.NAME, name) for name in _routed_names(repository)}
     digest = _worker(repository, settings).digest
     owner = repository.platform.name
     yield Resource(Key(NAME, settings.name), digest=digest, owner=owner, needs=frozenset(needs), where=settings.where)
@@ -117,6 +117,14 @@ def routed(repository: Repository) -> list[routing.RoutedScript]:
     return [*(one for one in scripts if one.customer in repository.scope), *repository.elsewhere]
 
 
+def _routed_names(repository: Repository) -> Iterator[str]:
+    """What the table leads to, less what is settled: nothing waits for that."""
+    if repository.elsewhere is None:
+        yield from repository.facts.digests.keys() - repository.settled
+    else:
+        yield from (script.name for script in routed(repository))
+
+
 def _everything_of_ours(seen: Seen, connection: Connection) -> frozenset[Key]:
     scripts = (row for row in seen.scripts.rows if owner_in(row.tags or ()) == connection.owner)
     outbounds = outbound_worker.live(seen, connection)
@@ -125,12 +133,8 @@ def _everything_of_ours(seen: Seen, connection: Connection) -> frozenset[Key]:
 
 def _worker(repository: Repository, settings: Dispatcher) -> Worker:
     """The shim or the platform's own dispatcher, with the table as a module beside it. Raises when it is too large."""
-    table = table_of(repository)
-    too_large = routing.size_problem(table, settings.where)
-    if too_large is not None:
-        raise ConfigError([too_large])
     own = config.read_ordinary(repository, settings) if settings.main else None
-    table_module = Module(routing.MODULE_NAME, shipped.JAVASCRIPT, table.module())
+    table_module = Module(routing.MODULE_NAME, shipped.JAVASCRIPT, _table_module(repository, settings))
     return Worker(
         main=own.main if own else shipped.DISPATCHER,
         modules=(*(own.modules if own else (shipped.module(shipped.DISPATCHER),)), table_module),
@@ -139,6 +143,23 @@ def _worker(repository: Repository, settings: Dispatcher) -> Worker:
         tags=(ROLE, home_tag(repository)),
         secrets=settings.secrets,
     )
+
+
+def _table_module(repository: Repository, settings: Dispatcher) -> bytes:
+    """The table as a module. Raises when it is too large. It changes with what is routed, which code does not."""
+    name = f"table {config.dispatcher_settings(repository.platform)} {_bindings(repository)}"
+    whole = repository.elsewhere is None
+    known = repository.memo.get(name) if whole else None
+    if known is not None:
+        return known.encode()
+    table = table_of(repository)
+    too_large = routing.size_problem(table, settings.where)
+    if too_large is not None:
+        raise ConfigError([too_large])
+    module = table.module()
+    if whole:
+        repository.memo.put(name, module.decode())
+    return module
 
 
 def _dispatch(repository: Repository) -> Iterator[Mapping[str, Any]]:

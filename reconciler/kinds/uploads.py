@@ -37,7 +37,7 @@ def resource_of(
     same etag          a later time of change     yes       yes
     """
     tags = row.tags or ()
-    altered = entry is not None and _written_by_others(row, entry)
+    altered = entry is not None and written_by_others(row, entry)
     owner = owner_in(tags)
     return Resource(
         key,
@@ -325,10 +325,11 @@ def _is_another(row: Row, seen: Resource) -> bool:
     return bool(row.modified_on and seen.modified_on and row.modified_on != seen.modified_on)
 
 
-def _written_by_others(row: Row, entry: Entry) -> bool:
+def written_by_others(row: Row, entry: Entry) -> bool:
+    """Whether a listed script is other than our own upload left it."""
     if row.tags is not None and digest_in(row.tags) != entry.digest:
         return True
-    if row.tags is not None and entry.tags and sorted(row.tags) != json.loads(entry.tags):
+    if row.tags is not None and entry.tags and not _same_tags(row.tags, entry.tags):
         return True
     if row.etag and entry.etag and row.etag != entry.etag:
         return True
@@ -342,6 +343,14 @@ def _read_back(connection: Connection, namespace: str, after: Resource, worker: 
     if dropped:
         connection.api.put_tags(namespace, after.key.name, _undigested(wire.marks(worker, connection.owner)))
         raise _dropped(after, dropped)
+
+
+def _same_tags(tags: tuple[str, ...], remembered: str) -> bool:
+    """The quick answer first: the JSON of tags without quotation marks is what it looks like."""
+    text = '", "'.join(sorted(tags))
+    if f'["{text}"]' == remembered and text.count('"') == 2 * (len(tags) - 1):
+        return True
+    return bool(sorted(tags) == json.loads(remembered))
 
 
 def _refuse_dropped(resource: Resource, meant: list[str], got: tuple[str, ...]) -> None:

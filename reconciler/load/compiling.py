@@ -1,49 +1,43 @@
 """Every customer compiled, and only those whose folder has changed since they were compiled before.
 
-A customer's folder is a git tree, and the tree's id is a hash of all in it: one `git ls-tree` names the state of every
-folder and one `git status` the folders that differ from it, on a laptop and in a fresh checkout alike. Compiled rows
-are kept in SQLite under (tree id, terms, this code). Outside git, the stat of every file takes the tree's place.
+A customer's folder is a git tree, and the tree's id is a hash of all in it. Trees are unfolded from the top: one that
+is known under its id needs no further look, so that what is read of git is the list of the customers and the folders
+that changed. `git status` names the folders that differ from their trees, and runs beside everything else. Compiled
+rows are kept under (path, tree id, terms, this code), on a laptop and in a fresh checkout alike. Outside git, the stat
+of every file takes the tree's place.
 
 Law: what comes out is what compiling every folder gives (tests/property/test_compiling.py). The cache holds clean
-customers only, since problems may depend on the day; a row that cannot be read counts as none. A hostile row can make
-a run look at the wrong thing: uploads are always made from the files, and a run that would delete is loaded without
-the cache first (run.py).
+customers only, since problems may depend on the day. What it says may be a lie: it is asked for what is shown, never
+for what is written (cli/apply.py loads without it).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import multiprocessing
+import os
+import pickle
 import posixpath
-import sqlite3
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from reconciler.errors import Problem, Where
-from reconciler.load import customer_file, files, git
-from reconciler.load.customer_file import Compiled
+from reconciler.errors import ConfigError, Problem, Where
+from reconciler.load import compiled, customer_file, files, git
+from reconciler.load.compiled import Row
+from reconciler.load.compiled_cache import Cache, Known
 from reconciler.load.files import CUSTOMER_FILE, Folder
-from reconciler.load.repository import Customer, Script, Terms
-from reconciler.model import SecretReference, canonical
-from reconciler.routing import Hostname
+from reconciler.load.repository import Customer, Terms
+from reconciler.model import canonical
 
-SPREAD_FROM = 400  # folders; below that a second process costs more than it saves
-PROCESSES = 2
-CHUNK = 100
-ROWS_PER_READ = 2_000
 # The folders whose code a compiled row depends on, beside the modules of the top level.
 COMPILED_BY = ("load", "routing")
-
-_SCHEMA = 1
-_TABLE = "CREATE TABLE IF NOT EXISTS compiled (key BLOB PRIMARY KEY, row TEXT NOT NULL) WITHOUT ROWID"
+SPREAD_FROM = 1_000  # folders: about a second of work; a process takes a third of one to start
+MOST_PROCESSES = 8
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +49,79 @@ class Tree:
     problems: tuple[Problem, ...]
 
 
-def compile_all(root: Path, top: str, terms: Terms, kept: Path | None) -> tuple[list[Compiled], tuple[Problem, ...]]:
-    """Every customer below `top`, by path, and the problems of the tree itself. `kept` is the cache's file."""
-    tree = (_git_tree(root, top) if kept is not None else None) or _walked(root, top, with_stat=kept is not None)
-    paths = sorted(tree.states)
-    on = terms_digest(terms) if kept is not None else ""
-    keys = {path: _key(path, tree.states[path], on) for path in paths if tree.states[path]}
-    known = _read(kept, keys) if kept is not None else {}
-    fresh = _fresh(root, [path for path in paths if path not in known], tree, terms)
-    if kept is not None:
-        clean = {keys[path]: one.customer for path, one in fresh.items() if path in keys and _is_clean(one)}
-        _write(kept, clean, len(paths))
-    compiled = [fresh[path] if path in fresh else Compiled(known[path], ()) for path in paths]
-    return compiled, tree.problems
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The customers that came to a row, by path, and the problems of all folders and of the tree itself."""
+
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
 
 
-def _is_clean(one: Compiled) -> bool:
-    return one.customer is not None and not one.problems
+def compile_all(root: Path, top: str, terms: Terms, kept: Cache | None) -> Found:
+    """Every customer below `top`. Without a cache every folder is compiled."""
+    if kept is None:
+        tree = _walked(root, top, with_stat=False)
+        return _found(_fresh(root, tree.states, tree, terms), {}, tree)
+    on = terms_digest(terms)
+    if git.is_installed():
+        with git.status(root, top) as status:
+            known = kept.rows(on)
+            tree = _git_tree(root, top, status, known) or _walked(root, top, with_stat=True)
+    else:
+        known, tree = kept.rows(on), _walked(root, top, with_stat=True)
+    good = {path: known[path].row for path, state in tree.states.items() if state and _is(known.get(path), state)}
+    fresh = _fresh(root, tree.states.keys() - good.keys(), tree, terms)
+    kept.keep(on, list(_to_keep(fresh, tree)), known.keys() - tree.states.keys())
+    return _found(fresh, good, tree)
+
+
+def compile_one(root: Path, path: str, terms: Terms) -> Customer:
+    """A customer from its folder as it is now. Raises ConfigError when that has become wrong."""
+    one = customer_file.compile_folder(folder_at(root, path), terms)
+    if one.customer is None:
+        raise ConfigError(one.problems)
+    return one.customer
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What a folder came to."""
+
+    row: Row | None
+    problems: tuple[Problem, ...]
+
+
+def came(folder: Folder, terms: Terms) -> Came:
+    one = customer_file.compile_folder(folder, terms)
+    return Came(compiled.encoded(one.customer) if one.customer is not None else None, one.problems)
+
+
+def _found(fresh: Mapping[str, Came], good: Mapping[str, Row], tree: Tree) -> Found:
+    rows = {**good, **{path: one.row for path, one in fresh.items() if one.row is not None}}
+    problems = (*tree.problems, *(problem for one in fresh.values() for problem in one.problems))
+    return Found(tuple(rows[path] for path in sorted(rows)), problems)
+
+
+def _to_keep(fresh: Mapping[str, Came], tree: Tree) -> Iterator[Known]:
+    """Clean ones. A tree is unfolded no further where it is known, so that one with customers below is not kept."""
+    around = {above for path in tree.states for above in _above(posixpath.dirname(path))} if fresh else set()
+    for path, one in fresh.items():
+        clean = one.row is not None and not one.problems and tree.states[path] and path not in around
+        if clean and one.row is not None and all(map(_is_unicode, one.row)):
+            yield Known(tree.states[path], one.row)
+
+
+def _is_unicode(text: str) -> bool:
+    """A file's name may be any bytes, and then stands as surrogates, which no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is(known: Known | None, state: str) -> bool:
+    return known is not None and known.state == state
 
 
 # The state of every folder
@@ -97,21 +147,23 @@ def _stat_state(folder: Folder) -> str:
     return f"stat {seen.hexdigest()}"
 
 
-def _git_tree(root: Path, top: str) -> Tree | None:
+def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, Known]) -> Tree | None:
     """The tree as git knows it; None where it has to be walked: outside git, or with a file that is no customer's.
 
     A folder that holds a change, an untracked or an ignored file, a link or a submodule is walked and compiled.
     """
-    entries = git.tree(root, top)
-    if entries is None or not (root / top).is_dir() or (root / top).is_symlink():
+    identity = git.tree(root, top)
+    unfolded = _unfolded(root, top, identity, known) if identity else None
+    differing = status.differing()
+    if unfolded is None or differing is None or not (root / top).is_dir() or (root / top).is_symlink():
         return None
-    differing = git.dirty(root, top)
-    trees = {entry.path: entry.id for entry in entries if entry.is_tree}
-    committed = [entry.path for entry in entries if not entry.is_tree]
-    owners = {posixpath.dirname(path) for path in (*committed, *differing) if posixpath.basename(path) == CUSTOMER_FILE}
-    if any(_is_nobodys(path, owners, top) for path in (*committed, *differing)):
+    trees, others = unfolded
+    seen = [path for path in (*others, *differing) if not any(map(files.is_skipped, path.split("/")))]
+    owners = {posixpath.dirname(path) for path in seen if posixpath.basename(path) == CUSTOMER_FILE}
+    owners |= {path for path, state in trees.items() if _is(known.get(path), state)}
+    if _has_nobodys(seen, owners, top):
         return None
-    odd = [entry.path for entry in entries if entry.is_odd]
+    odd = [path for path, entry in others.items() if entry.is_odd]
     touched = {above for path in (*differing, *odd) for above in (path.rstrip("/"), *_above(path))}
     clean = {path: trees[path] for path in owners if path not in touched and path in trees}
     walked, problems = dict[str, Folder](), dict[tuple[Where | None, str], Problem]()
@@ -124,13 +176,39 @@ def _git_tree(root: Path, top: str) -> Tree | None:
     return Tree(clean | dict.fromkeys(walked, ""), walked, tuple(problems.values()))
 
 
-def _is_nobodys(path: str, owners: set[str], top: str) -> bool:
-    """A file that no customer owns, where the walk has something to say about it."""
-    if any(above in owners for above in _above(path)):
-        return False
-    return (
-        posixpath.dirname(path.rstrip("/")) != top or path.endswith("/") or files.is_misnamed(posixpath.basename(path))
-    )
+def _unfolded(
+    root: Path, top: str, identity: str, known: Mapping[str, Known]
+) -> tuple[dict[str, str], dict[str, git.Entry]] | None:
+    """Folders by path with their trees, and everything else in those that are not known; None when git lacks one, or
+    where it goes deeper than is read."""
+    trees, others = {top: identity}, dict[str, git.Entry]()
+    level, depth = {top: identity}, 0
+    while level:
+        found = git.children(root, level.values())
+        deeper = dict[str, str]()
+        if depth > files.MAX_DEPTH or found is None:
+            return None
+        for path, one in level.items():
+            for entry in found[one]:
+                inner = f"{path}/{entry.name}"
+                if not entry.is_tree:
+                    others[inner] = entry
+                    continue
+                trees[inner] = entry.id
+                if not _is(known.get(inner), entry.id) and not files.is_skipped(entry.name):
+                    deeper[inner] = entry.id
+        level, depth = deeper, depth + 1
+    return trees, others
+
+
+def _has_nobodys(paths: Sequence[str], owners: Collection[str], top: str) -> bool:
+    """Whether there is a file that the walk has something to say about: one that was meant to be a customer's, or one
+    in a folder with no customer above or below it."""
+    if any(files.is_misnamed(posixpath.basename(path)) and posixpath.dirname(path) not in owners for path in paths):
+        return True
+    nobodys = [path for path in paths if not any(above in owners for above in _above(path))]
+    around = {top, *(above for path in owners for above in _above(path))} if nobodys else set()
+    return any(path.endswith("/") or posixpath.dirname(path) not in around for path in nobodys)
 
 
 def _above(path: str) -> list[str]:
@@ -142,37 +220,51 @@ def _above(path: str) -> list[str]:
 # Compiling what is not known
 
 
-def _fresh(root: Path, paths: Sequence[str], tree: Tree, terms: Terms) -> dict[str, Compiled]:
-    folders = (tree.folders.get(path) or _folder(root, path) for path in paths)
-    if len(paths) < SPREAD_FROM or threading.active_count() > 1 or not hasattr(multiprocessing, "get_context"):
-        return {folder.path: customer_file.compile_folder(folder, terms) for folder in folders}
-    # fork: the terms hold YAML nodes, which cannot be sent, and a process that has no threads can be forked.
-    global _shared_terms
-    _shared_terms = terms
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
-        return {one[0]: one[1] for one in pool.map(_compile, folders, chunksize=CHUNK)}
+def _fresh(root: Path, paths: Collection[str], tree: Tree, terms: Terms) -> dict[str, Came]:
+    folders = [(path, tree.folders.get(path)) for path in sorted(paths)]
+    if len(folders) < SPREAD_FROM:
+        return {path: came(folder or folder_at(root, path), terms) for path, folder in folders}
+    found: dict[str, Came] = {}
+    shares = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+    working = [_Share(root, folders[number::shares], terms) for number in range(shares)]
+    for share in working:
+        found |= share.done()
+    return found
 
 
-_shared_terms: Terms | None = None  # what the forked processes inherit
+class _Share:
+    """A part of the folders, compiled by a process of its own: it gets no token, and imports nothing from the folder
+    that it is started in."""
+
+    def __init__(self, root: Path, folders: Sequence[tuple[str, Folder | None]], terms: Terms) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "reconciler.load.compiling_share"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+        )
+        assert self._process.stdin is not None
+        with self._process.stdin as told:
+            pickle.dump((root, folders, terms), told)
+
+    def done(self) -> dict[str, Came]:
+        """What they came to. A process that dies has met a bug, and its traceback has been shown."""
+        assert self._process.stdout is not None
+        with self._process.stdout as came_back:
+            content = came_back.read()
+        if self._process.wait() != 0:
+            raise ChildProcessError(f"compiling customers ended with {self._process.returncode}")
+        found: dict[str, Came] = pickle.loads(content)  # noqa: S301 - from our own process
+        return found
 
 
-def _compile(folder: Folder) -> tuple[str, Compiled]:
-    assert _shared_terms is not None
-    return folder.path, customer_file.compile_folder(folder, _shared_terms)
-
-
-def _folder(root: Path, path: str) -> Folder:
+def folder_at(root: Path, path: str) -> Folder:
     """A customer's own files, less those of customers further below."""
     found = [one for one in files.customers(root, path).customers if one.path == path]
     return found[0] if found else Folder(root, path, ())
 
 
-# The cache
-
-
-def _key(path: str, state: str, terms: str) -> bytes:
-    return hashlib.sha256(f"{path}\0{state}\0{terms}".encode()).digest()
+# The terms
 
 
 def terms_digest(terms: Terms) -> str:
@@ -183,11 +275,11 @@ def terms_digest(terms: Terms) -> str:
         "modules": [[one.name, one.type, one.sha256] for one in terms.modules],
         "outbound": sorted(terms.outbound_workers),
     }
-    return hashlib.sha256(f"{_code()}{canonical(value)}".encode()).hexdigest()
+    return hashlib.sha256(f"{code()}{canonical(value)}".encode()).hexdigest()
 
 
 @cache
-def _code() -> str:
+def code() -> str:
     """The code that is running: another version compiles to other rows."""
     seen = hashlib.sha256()
     package = resources.files("reconciler")
@@ -196,117 +288,3 @@ def _code() -> str:
             if one.name.endswith(".py"):
                 seen.update(one.read_bytes())
     return seen.hexdigest()
-
-
-def _read(kept: Path, keys: Mapping[str, bytes]) -> dict[str, Customer]:
-    """The customers that the cache knows. Whatever is wrong with it, it then knows none."""
-    found: dict[str, Customer] = {}
-    paths = {key: path for path, key in keys.items()}
-    try:
-        with closing(_open(kept)) as database:
-            wanted = list(paths)
-            for start in range(0, len(wanted), ROWS_PER_READ):
-                some = wanted[start : start + ROWS_PER_READ]
-                marks = ",".join("?" * len(some))
-                for key, row in database.execute(f"SELECT key, row FROM compiled WHERE key IN ({marks})", some):  # noqa: S608 - only marks
-                    customer = _decoded(row, paths[key])
-                    if customer is not None:
-                        found[paths[key]] = customer
-    except (sqlite3.Error, OSError):
-        return {}
-    return found
-
-
-def _write(kept: Path, customers: Mapping[bytes, Customer | None], living: int) -> None:
-    """Keep rows; a cache that has grown to many times what lives is begun anew. It may fail: then it is slower."""
-    if not customers:
-        return
-    rows = [(key, _encoded(one)) for key, one in customers.items() if one is not None]
-    try:
-        with closing(_open(kept)) as database, database:
-            if database.execute("SELECT count(*) FROM compiled").fetchone()[0] > 4 * living + 10_000:
-                database.execute("DELETE FROM compiled")
-            database.executemany("INSERT OR REPLACE INTO compiled VALUES (?, ?)", rows)
-    except (sqlite3.Error, OSError):
-        kept.unlink(missing_ok=True)
-
-
-def _open(kept: Path) -> sqlite3.Connection:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(kept, timeout=10)
-    try:
-        if database.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
-            database.execute("DROP TABLE IF EXISTS compiled")
-            database.execute(_TABLE)
-            database.execute(f"PRAGMA user_version = {_SCHEMA}")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _encoded(one: Customer) -> str:
-    return json.dumps(
-        [one.id, one.name, one.tier, one.suspended, _place(one.where), [_script_row(script) for script in one.scripts]],
-        separators=(",", ":"),
-        ensure_ascii=False,
-    )
-
-
-def _script_row(one: Script) -> list[Any]:
-    return [
-        one.name,
-        one.tier,
-        _place(one.where),
-        one.digest,
-        one.tags,
-        one.cpu_ms,
-        one.subrequests,
-        one.outbound_worker,
-        [[hostname.name, _place(hostname.where) if hostname.where else None] for hostname in one.hostnames],
-        one.protect,
-        one.previously,
-        [[name, secret.variable, secret.version] for name, secret in one.secrets],
-        one.has_assets,
-        one.without_stand_in,
-    ]
-
-
-def _place(where: Where) -> list[Any]:
-    return [where.line, where.column, where.width]
-
-
-def _decoded(row: str, path: str) -> Customer | None:
-    try:
-        identity, name, tier, suspended, place, scripts = json.loads(row)
-        file = f"{path}/{CUSTOMER_FILE}"
-        if identity != posixpath.basename(path):
-            return None
-        rows = tuple(_script(one, identity, file) for one in scripts)
-        return Customer(identity, name, tier, suspended, path, Where(file, *place), rows)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def _script(row: Sequence[Any], customer: str, file: str) -> Script:
-    (
-        name, tier, place, digest, tags, cpu_ms, subrequests, outbound, hostnames, protect, previously, secrets, assets,
-        without_stand_in,
-    ) = row  # fmt: skip
-    return Script(
-        name,
-        customer,
-        tier,
-        Where(file, *place),
-        digest,
-        tuple(tags),
-        cpu_ms,
-        subrequests,
-        outbound,
-        tuple(Hostname(host, Where(file, *at) if at else None) for host, at in hostnames),
-        protect,
-        tuple(previously),
-        tuple((secret, SecretReference(variable, version)) for secret, variable, version in secrets),
-        assets,
-        tuple(without_stand_in),
-    )

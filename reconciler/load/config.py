@@ -7,19 +7,25 @@ file: settings.py or scripts.py; of several customers: _across here.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler import bindings, routing
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file, settings
+from reconciler.load.compiled import Customers, Row, decoded, facts_of
+from reconciler.load.compiled_cache import Cache, CustomersMemo
 from reconciler.load.files import Folder
 from reconciler.load.repository import (
     Approval,
     Customer,
     Dispatcher,
     ExpectedDrift,
+    Memo,
+    NoMemo,
     Ordinary,
     OutboundWorker,
     Platform,
@@ -71,24 +77,25 @@ def load(
     day = today or datetime.datetime.now(datetime.UTC).date()
     loaded = platform_file.load(root, environment, variables, day)
     problems = list(loaded.problems)
-    customers: list[Customer] = []
     if loaded.terms is None:
-        found = files.customers(root, CUSTOMERS)
-        problems += [*found.problems, *(one for each in found.customers for one in customer_file.source_problems(each))]
-    else:
-        compiled, of_tree = compiling.compile_all(root, CUSTOMERS, loaded.terms, kept)
-        problems += [*of_tree, *(one for each in compiled for one in each.problems)]
-        customers += [each.customer for each in compiled if each.customer is not None]
+        walked = files.customers(root, CUSTOMERS)
+        sources = [customer_file.source_problems(each) for each in walked.customers]
+        raise ConfigError(excerpts.with_lines(root, [*problems, *walked.problems, *itertools.chain(*sources)]))
+    cache = Cache(kept) if kept is not None else None
+    found = compiling.compile_all(root, CUSTOMERS, loaded.terms, cache)
+    problems += found.problems
+    customers = Customers(found.rows, functools.partial(compiling.compile_one, root, terms=loaded.terms))
+    memo: Memo = CustomersMemo(cache, customers, compiling.code()) if cache is not None else NoMemo()
     if loaded.platform is not None:
-        problems += _across(loaded.platform, customers)
+        problems += _across(loaded.platform, customers, found.rows, memo)
     if loaded.platform is not None and loaded.egress is not None:
-        ids = {one.id for one in customers}
-        problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=ids)
+        problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=customers.keys())
     told = excerpts.with_lines(root, problems)
     if loaded.platform is None or any(one.severity is Severity.ERROR for one in told):
         raise ConfigError(told)
-    by_id = {one.id: one for one in sorted(customers, key=lambda one: one.id)}
-    return Repository(root, loaded.platform, by_id, told, terms=loaded.terms)
+    return Repository(
+        root, loaded.platform, customers, told, terms=loaded.terms, known=facts_of(customers, memo), memo=memo
+    )
 
 
 def read_worker(repository: Repository, script_name: str) -> Worker:
@@ -179,8 +186,35 @@ def _folder(root: Path, path: str) -> Folder:
     return found[0] if found else Folder(root, path, ())
 
 
-def _across(platform: Platform, customers: list[Customer]) -> Iterator[Problem]:
-    """What no folder can know by itself: names that are taken twice, and routes."""
+def _across(platform: Platform, customers: Customers, rows: Collection[Row], memo: Memo) -> list[Problem]:
+    """What no folder can know by itself. What was found clean before is clean while nothing but digests differs."""
+    outbounds = platform.outbound_workers
+    bindings = [
+        replace(one, where=outbounds[one.name].where)
+        for one in routing.outbound_bindings({name: one.parameters for name, one in outbounds.items()})
+    ]
+    places = list(_places_of(platform))
+    name = f"clean {dispatcher_settings(platform)} {bindings} {sorted(platform.tiers)}"
+    twice = len(rows) > len(customers)
+    if not twice and memo.get(name) is not None:
+        return places
+    each = list(filter(None, map(decoded, rows))) if twice else list(customers.values())
+    problems = list(_problems_across(platform, each, bindings))
+    if not problems:
+        memo.put(name, "")
+    return [*problems, *places]
+
+
+def _places_of(platform: Platform) -> Iterator[Problem]:
+    if platform.dispatcher is not None:
+        routes = [(one.pattern, one.where) for one in platform.dispatcher.routes]
+        yield from routing.check_places(routes, platform.dispatcher.custom_domains)
+
+
+def _problems_across(
+    platform: Platform, customers: list[Customer], bindings: Sequence[routing.OutboundBinding]
+) -> Iterator[Problem]:
+    """Names that are taken twice, and routes."""
     yield from _customers_twice(customers)
     names: dict[str, Script] = {}
     for script in sorted((one for each in customers for one in each.scripts), key=lambda one: _place(one)):
@@ -193,15 +227,7 @@ def _across(platform: Platform, customers: list[Customer]) -> Iterator[Problem]:
     yield from _tags(names, {one.id for one in customers}, set(platform.tiers))
     unique = list(names.values())
     kept = [one for one in routed_scripts(customers) if names[one.name].where == one.where] if unique else []
-    outbounds = platform.outbound_workers
-    bindings = [
-        replace(one, where=outbounds[one.name].where)
-        for one in routing.outbound_bindings({name: one.parameters for name, one in outbounds.items()})
-    ]
     yield from routing.check(dispatcher_settings(platform), kept, bindings)
-    if platform.dispatcher is not None:
-        routes = [(one.pattern, one.where) for one in platform.dispatcher.routes]
-        yield from routing.check_places(routes, platform.dispatcher.custom_domains)
 
 
 def _place(script: Script) -> tuple[str, int, int]:

@@ -114,6 +114,11 @@ def is_misnamed(name: str) -> bool:
     return name.lower() in _ALIKE
 
 
+def is_skipped(name: str) -> bool:
+    """A file or folder that no walk looks at."""
+    return name in _SKIPPED
+
+
 def is_pattern(path: str) -> bool:
     return "*" in path or "?" in path
 

@@ -8,16 +8,20 @@ neither filters nor .gitattributes have a say.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from reconciler.errors import Problem, UsageProblem
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "GIT_CEILING_DIRECTORIES")
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
-_FILE, _EXECUTABLE, _TREE = "100644", "100755", "040000"
+_FILE, _EXECUTABLE, _TREE = "100644", "100755", "40000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Commit:
 
     id: str
     subject: str
+
+
+def is_installed() -> bool:
+    return shutil.which("git") is not None
 
 
 def commit(root: Path, ref: str) -> Commit:
@@ -74,13 +82,12 @@ def changed_files(root: Path, since: Commit) -> tuple[str, ...]:
     return tuple(sorted({*tracked, *untracked}))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of the tree that is checked out; its path is relative to the folder that was asked about."""
+class Entry(NamedTuple):
+    """One entry of a tree."""
 
     mode: str
+    name: str
     id: str
-    path: str
 
     @property
     def is_tree(self) -> bool:
@@ -91,39 +98,71 @@ class Entry:
         """A symbolic link or a submodule."""
         return self.mode not in (_FILE, _EXECUTABLE, _TREE)
 
-    def is_file_named(self, name: str) -> bool:
-        return self.mode in (_FILE, _EXECUTABLE) and self.path.rpartition("/")[2] == name
+
+def tree(root: Path, top: str) -> str:
+    """The id of the tree of a folder as HEAD has it; "" outside git, before the first commit, or where it has none."""
+    found = _git(root, "rev-parse", "--verify", "--quiet", f"HEAD:./{top}")
+    return found.stdout.decode("ascii", "replace").strip() if found.returncode == 0 else ""
 
 
-def tree(root: Path, top: str) -> list[Entry] | None:
-    """Every folder and file below `top` as HEAD has them; None outside git or before the first commit."""
-    found = _git(root, "ls-tree", "-r", "-t", "-z", "HEAD", "--", f"{top}/")
-    if found.returncode != 0:
-        return None
-    entries = []
-    for line in found.stdout.split(b"\0"):
-        about, _, path = line.partition(b"\t")
-        if path:
-            mode, _, identity = about.decode("ascii").split()
-            entries.append(Entry(mode, identity, path.decode("utf-8", "surrogateescape")))
-    return entries
+def children(root: Path, trees: Iterable[str]) -> dict[str, list[Entry]] | None:
+    """What is directly in each of some trees, by their ids; None when git lacks one of them."""
+    wanted = sorted(set(trees))
+    batch = _git(root, "cat-file", "--batch", given="".join(f"{one}\n" for one in wanted).encode()).stdout
+    found: dict[str, list[Entry]] = {}
+    offset = 0
+    for one in wanted:
+        end = batch.find(b"\n", offset)
+        header = batch[offset:end].split()
+        if end < 0 or len(header) != 3 or header[1] != b"tree":
+            return None
+        content = batch[end + 1 : end + 1 + int(header[2])]
+        offset = end + 2 + len(content)
+        found[one] = _entries_of(content, len(one) // 2)
+    return found
 
 
-def dirty(root: Path, top: str) -> tuple[str, ...]:
-    """What below `top` is not as HEAD has it: changed, staged, untracked or ignored; relative to `root`."""
-    found = _git(
-        root,
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-        "--ignored=traditional",
-        "--",
-        top,
+def _entries_of(content: bytes, id_length: int) -> list[Entry]:
+    """A tree object: mode, space, name, NUL and the raw id, again and again."""
+    pattern = re.compile(rb"(\d+) ([^\0]+)\0(.{%d})" % id_length, re.DOTALL)
+    return [
+        Entry(mode.decode(), name.decode("utf-8", "surrogateescape"), identity.hex())
+        for mode, name, identity in pattern.findall(content)
+    ]
+
+
+class Status:
+    """What of a folder is not as HEAD has it, told by a git that runs meanwhile."""
+
+    def __init__(self, root: Path, process: subprocess.Popen[bytes]) -> None:
+        self._root, self._process = root, process
+
+    def differing(self) -> tuple[str, ...] | None:
+        """Changed, staged, untracked or ignored; relative to the root. None where git cannot tell."""
+        content = self._process.communicate()[0]
+        if self._process.returncode != 0:
+            return None
+        prefix = _git(self._root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").strip()
+        lines = content.decode("utf-8", "surrogateescape").split("\0")
+        return tuple(line[3:].removeprefix(prefix) for line in lines if line)
+
+
+@contextmanager
+def status(root: Path, top: str) -> Iterator[Status]:
+    """Begin to look for what below `top` differs."""
+    how = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored=traditional")
+    process = subprocess.Popen(
+        _command(root, "status", *how, "--", top),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
     )
-    prefix = _git(root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").strip()
-    return tuple(line[3:].removeprefix(prefix) for line in _lines(found))
+    with process:
+        try:
+            yield Status(root, process)
+        finally:
+            process.kill()
 
 
 def write_tree(root: Path, at: Commit, into: Path, only: Sequence[str] = ()) -> None:
@@ -169,14 +208,16 @@ def _said(found: subprocess.CompletedProcess[bytes]) -> str:
 
 
 def _git(root: Path, *words: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    try:
-        return subprocess.run(
-            ["git", "-C", str(root), *_SAFE, *words],
-            input=given,
-            capture_output=True,
-            check=False,
-            env={**environment, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
-        )
-    except FileNotFoundError:
-        raise UsageProblem([Problem("git is not installed", fix="install git", code="no-git")]) from None
+    return subprocess.run(_command(root, *words), input=given, capture_output=True, check=False, env=_environment())
+
+
+def _command(root: Path, *words: str) -> list[str]:
+    found = shutil.which("git")
+    if found is None:
+        raise UsageProblem([Problem("git is not installed", fix="install git", code="no-git")])
+    return [found, "-C", str(root), *_SAFE, *words]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}

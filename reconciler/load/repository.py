@@ -7,11 +7,11 @@ again when it is shown or sent (config.read_worker).
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from reconciler.errors import Problem, Where
 from reconciler.load.source import Source
@@ -170,6 +170,44 @@ class Terms:
     today: datetime.date
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true of all scripts together, for those who would otherwise look at every one of them."""
+
+    digests: Mapping[str, str]  # by name
+    script: Callable[[str], Script]  # raises KeyError
+    tags: frozenset[str]  # that users chose, on top of customer and tier
+    renaming: frozenset[str]  # the scripts that name a former name
+
+
+def facts_of(customers: Mapping[str, Customer]) -> Facts:
+    rows = {script.name: script for customer in customers.values() for script in customer.scripts}
+    return Facts(
+        {name: script.digest for name, script in rows.items()},
+        rows.__getitem__,
+        frozenset(tag for one in rows.values() for tag in one.tags if tag not in (one.customer, one.tier)),
+        frozenset(name for name, one in rows.items() if one.previously),
+    )
+
+
+class Memo(Protocol):
+    """What followed from these customers before, by a name for all else that it follows from."""
+
+    def get(self, name: str) -> str | None: ...
+    def put(self, name: str, value: str) -> None: ...
+
+
+class NoMemo:
+    """Remembers nothing."""
+
+    def get(self, name: str) -> str | None:
+        del name
+        return None
+
+    def put(self, name: str, value: str) -> None:
+        """Nothing is kept."""
+
+
 @dataclass(frozen=True)
 class Repository:
     """Everything that was loaded, without a problem."""
@@ -181,14 +219,18 @@ class Repository:
     scope: frozenset[str] = frozenset()  # the customers that a run looks at; empty for all
     elsewhere: tuple[RoutedScript, ...] | None = None  # under a scope: how the others are routed by now
     terms: Terms | None = field(default=None, repr=False)
+    known: Facts | None = field(default=None, repr=False, compare=False)  # without looking at every customer
+    settled: Set[str] = frozenset()  # scripts of which nothing is to be said: they are live as they are wanted
+    memo: Memo = field(default_factory=NoMemo, repr=False, compare=False)
 
     def scripts(self) -> Iterator[Script]:
-        """Every script, by name."""
-        return iter(self._by_name.values())
+        """Every script, by name, but those that are settled."""
+        for name in sorted(self.facts.digests.keys() - self.settled):
+            yield self.facts.script(name)
 
     def script(self, name: str) -> Script:
         """Raises KeyError for a name that the repository does not have."""
-        return self._by_name[name]
+        return self.facts.script(name)
 
     def once(self, name: str, make: Callable[[Repository], T]) -> T:
         """What `make` makes of this repository, made at the first call: a value stays what it is."""
@@ -201,6 +243,5 @@ class Repository:
         return {}
 
     @cached_property
-    def _by_name(self) -> Mapping[str, Script]:
-        rows = [script for customer in self.customers.values() for script in customer.scripts]
-        return {script.name: script for script in sorted(rows, key=lambda script: script.name)}
+    def facts(self) -> Facts:
+        return self.known or facts_of(self.customers)

@@ -57,6 +57,10 @@ class Source:
     root: Node | None = field(repr=False)
     _keys: dict[int, dict[str, tuple[Node, Node]]] = field(default_factory=dict, repr=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """On its way to another process it is its text: the parser's nodes cannot be sent."""
+        return parse, (self.file, self.text.encode())
+
     def where(self, path: Path = ()) -> Where:
         """The place of a value, or of its nearest ancestor that has one.
 

@@ -7,12 +7,12 @@ etags and times, no content and no secret. Every fact in it is checked against t
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 _SCHEMA = 5
 # Causes outside of the file: locked, no permission, no memory or space, a disk that fails. The low byte of the code.
@@ -28,6 +28,7 @@ _AROUND_IT = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
+_PLAIN_TAGS = re.compile(r'\["[^"\\\x00-\x1f]*"(, "[^"\\\x00-\x1f]*")*\]')
 _T = TypeVar("_T")
 
 _TABLES = """
@@ -43,8 +44,7 @@ CREATE TABLE IF NOT EXISTS answer (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One upload of ours: the digest that this etag and time of change stand for."""
 
     digest: str
@@ -70,11 +70,7 @@ class Ledger:
             " WHERE scope = ? AND kind = ?",
             (self._scope, kind),
         )
-        return {
-            name: replace(Entry(*rest), tags=_tags(rest[-1]))
-            for name, *rest in rows
-            if all(isinstance(one, str) for one in (name, *rest))
-        }
+        return {row[0]: Entry._make((*row[1:-1], _tags(row[-1]))) for row in rows if {*map(type, row)} == {str}}
 
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self._write(
@@ -110,7 +106,7 @@ class Ledger:
         self._write("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", [(self._scope, *one) for one in answers.items()])
 
     def _read(self, statement: str, values: tuple[str, ...]) -> list[tuple[str, ...]]:
-        return self._on_database(lambda database: database.execute(statement, values).fetchall(), [])
+        return self._on_database(lambda database: _read_all(database, statement, values), [])
 
     def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
         """A ledger that cannot be written costs the next run time and nothing else, so that is told and no more."""
@@ -134,7 +130,6 @@ class Ledger:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self._path, timeout=self._patience)
         try:
-            database.text_factory = lambda content: content.decode("utf-8", "replace")
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _SCHEMA):
                 raise sqlite3.DatabaseError(f"it was written by another version ({version})")
@@ -153,6 +148,17 @@ class Ledger:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
 
+def _read_all(database: sqlite3.Connection, statement: str, values: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Text that is no UTF-8 is read as far as it goes, by a function that takes twenty times as long."""
+    try:
+        return database.execute(statement, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+    database.text_factory = lambda content: content.decode("utf-8", "replace")
+    return database.execute(statement, values).fetchall()
+
+
 def _write_all(database: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:
     with database:
         database.executemany(statement, rows)
@@ -166,6 +172,8 @@ def _is_damage(error: Exception) -> bool:
 
 def _tags(text: str) -> str:
     """The list as it was written, or "" when it is none: a ledger may hold anything by now."""
+    if _PLAIN_TAGS.fullmatch(text):
+        return text
     try:
         tags = json.loads(text)
     except (ValueError, RecursionError):

@@ -226,11 +226,9 @@ def row_of(item: Any) -> Row | None:
     if not isinstance(item, Mapping):
         return None
     script = item.get("script")
-    inner = script if isinstance(script, Mapping) else {}
-    row: Mapping[str, Any] = {
-        **item,
-        **{name: value for name, value in inner.items() if value is not None or name not in item},
-    }
+    row: Mapping[str, Any] = item
+    if isinstance(script, Mapping):
+        row = {**item, **{name: value for name, value in script.items() if value is not None or name not in item}}
     name = row.get("id")
     if not isinstance(name, str) or not name:
         return None
@@ -239,7 +237,7 @@ def row_of(item: Any) -> Row | None:
         tags = []
     return Row(
         name,
-        tuple(str(tag) for tag in tags) if isinstance(tags, list) else None,
+        tuple(map(str, tags)) if isinstance(tags, list) else None,
         str(row.get("etag") or ""),
         str(row.get("modified_on") or ""),
         str(row.get("created_on") or ""),

@@ -23,7 +23,7 @@ def cost(
     """`requests`: the calls of a change where it is not one. `per_window`: the budget in force, 0 for none."""
     changes = tuple(changes)
     calls = sum(requests.get(change.key, 1) for change in changes)
-    before = sum(key.kind == USER_WORKER for key in live.resources)
+    before = live.settled + sum(key.kind == USER_WORKER for key in live.resources)
     made = sum(one.action is Action.CREATE and one.key.kind == USER_WORKER for one in changes)
     gone = sum(one.action is Action.DELETE and one.key.kind == USER_WORKER for one in changes)
     after = before + made - gone

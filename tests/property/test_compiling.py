@@ -97,10 +97,14 @@ def test_the_cache_never_changes_what_is_loaded(root: Path, seed: int, in_git: b
 def test_a_damaged_cache_costs_time_and_nothing_else(root: Path) -> None:
     kept = root / ".reconciler/compiled.sqlite3"
     before = loaded(root, kept)
-    with sqlite3.connect(kept) as database:
-        database.execute("UPDATE compiled SET row = '[1, 2]'")
-    database.close()
-    assert loaded(root, kept) == before
+    for column in ("rest", "digests"):
+        for value in ("'[1, 2]'", "'no JSON'", "'{}'", "x'ff'", "1", "'[' || char(0xd800)"):
+            with sqlite3.connect(kept) as database:
+                database.execute(f"UPDATE compiled SET {column} = {value}")
+            database.close()
+            assert loaded(root, kept) == before, (column, value)
+            kept.unlink()
+            loaded(root, kept)
     kept.write_bytes(b"no database at all" * 100)
     assert loaded(root, kept) == before
 

@@ -189,7 +189,7 @@ class Platform:
         return self.look(**wishes).plan
 
     def look(self, **wishes: Any) -> run.Outlook:
-        return run.look_and_plan(self.connection(), _wishes(**wishes))
+        return _looked(self.connection(), _wishes(**wishes))
 
     def apply(self, *, workers: int = 4, **wishes: Any) -> list[Result]:
         """Carries out the plan; fails the test when a change does not take."""
@@ -202,7 +202,7 @@ class Platform:
         connection = self.connection()
         asked = _wishes(**wishes)
         run.check_secrets(connection, asked)
-        outlook = run.look_and_plan(connection, asked)
+        outlook = _looked(connection, asked)
         self.written = True
         return list(run.carry_out(outlook, outlook.plan.changes, workers=workers))
 
@@ -212,7 +212,7 @@ class Platform:
 
     def findings(self, *, verify: int | None = 0, observe: Iterable[str] = ()) -> tuple[Finding, ...]:
         connection = self.connection(transport.ReadOnly)
-        outlook = run.look_and_plan(connection, _wishes(verify=verify))
+        outlook = _looked(connection, _wishes(verify=verify))
         plan = run.explained(outlook)
         watched = observing.observe(connection, outlook.desired, outlook.live, frozenset(observe))
         return drift.findings(plan, connection.repository.platform.expected_drift, TODAY, watched)
@@ -358,6 +358,14 @@ class _Clock:
         with self._lock:
             self.slept.append(seconds)
             self._now += seconds
+
+
+def _looked(connection: Connection, wishes: run.Wishes) -> run.Outlook:
+    """Law: a plan that looks only at what is not settled is the plan of everything."""
+    outlook = run.look_and_plan(connection, wishes)
+    if not wishes.scope and wishes.verify == 0:
+        assert outlook.plan == run.of_everything(connection, outlook.seen, wishes).plan
+    return outlook
 
 
 def _wishes(**wishes: Any) -> run.Wishes:

@@ -1,0 +1,132 @@
+"""Compiled customers and what followed from them, kept between runs: a cache that may be lost, damaged or hostile.
+
+A row is kept under its folder's path with the state of that folder, apart for each set of terms (compiling.py). A
+memo is kept under a digest of all that it follows from.
+
+Law: whatever stands in the file, reading it raises nothing, and what cannot be read is not known. What may be done on
+the word of what is read is the business of those who ask: nothing that writes to Cloudflare asks (cli/apply.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from reconciler.load.compiled import Customers, Row
+
+KEPT_TERMS = 4  # environments and branches that take turns; those that were used longest ago go
+KEPT_MEMOS = 8
+
+_SCHEMA = 2
+_TABLES = """
+DROP TABLE IF EXISTS compiled;
+DROP TABLE IF EXISTS terms;
+DROP TABLE IF EXISTS memo;
+CREATE TABLE compiled (
+    terms TEXT NOT NULL, path TEXT NOT NULL, state TEXT NOT NULL, digests TEXT NOT NULL, rest TEXT NOT NULL,
+    PRIMARY KEY (terms, path)
+) WITHOUT ROWID;
+CREATE TABLE terms (terms TEXT PRIMARY KEY, used INTEGER NOT NULL);
+CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL);
+"""
+
+
+class Known(NamedTuple):
+    """A row, and the state of the folder that it was compiled from."""
+
+    state: str
+    row: Row
+
+
+class Cache:
+    """One file. `path` None: nothing is known and nothing is kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def rows(self, terms: str) -> dict[str, Known]:
+        """Every row on these terms, by path."""
+        query = "SELECT path, state, digests, rest FROM compiled WHERE terms = ? ORDER BY path"
+        return {path: Known(state, Row(path, digests, rest)) for path, state, digests, rest in self._read(query, terms)}
+
+    def keep(self, terms: str, fresh: Iterable[Known], gone: Collection[str]) -> None:
+        """Keep rows, and forget the paths that are gone. It may fail: then the next run is slower."""
+        rows = [(terms, one.row.path, one.state, one.row.digests, one.row.rest) for one in fresh]
+        if not rows and not gone:
+            return
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("DELETE FROM compiled WHERE terms = ? AND path = ?", [(terms, one) for one in gone])
+            database.executemany("INSERT OR REPLACE INTO compiled VALUES (?, ?, ?, ?, ?)", rows)
+            database.execute("INSERT OR REPLACE INTO terms SELECT ?, coalesce(max(used), 0) + 1 FROM terms", (terms,))
+            old = "SELECT terms FROM terms ORDER BY used DESC LIMIT -1 OFFSET ?"
+            database.execute(f"DELETE FROM compiled WHERE terms IN ({old})", (KEPT_TERMS,))  # noqa: S608 - our own text
+            database.execute(f"DELETE FROM terms WHERE terms IN ({old})", (KEPT_TERMS,))  # noqa: S608 - our own text
+
+        self._write(write)
+
+    def memo(self, key: str) -> str | None:
+        found = self._read("SELECT value FROM memo WHERE key = ?", key)
+        return found[0][0] if found else None
+
+    def keep_memo(self, key: str, value: str) -> None:
+        def write(database: sqlite3.Connection) -> None:
+            query = "INSERT OR REPLACE INTO memo SELECT ?, ?, coalesce(max(used), 0) + 1 FROM memo"
+            database.execute(query, (key, value))
+            old = "SELECT key FROM memo ORDER BY used DESC LIMIT -1 OFFSET ?"
+            database.execute(f"DELETE FROM memo WHERE key IN ({old})", (KEPT_MEMOS,))  # noqa: S608 - our own text
+
+        self._write(write)
+
+    def _read(self, query: str, value: str) -> list[tuple[str, ...]]:
+        """Rows of text. Whatever is wrong with the file, there are none."""
+        if self._path is None or not self._path.is_file():
+            return []
+        try:
+            with closing(_opened(self._path)) as database:
+                found = database.execute(query, (value,)).fetchall()
+        except (sqlite3.Error, OSError, MemoryError):
+            return []
+        return [row for row in found if {*map(type, row)} == {str}]  # a file may hold anything by now
+
+    def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(_opened(self._path)) as database, database:
+                write(database)
+        except (sqlite3.Error, OSError):
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+
+class CustomersMemo:
+    """What followed from these customers and this code before."""
+
+    def __init__(self, cache: Cache, customers: Customers, code: str) -> None:
+        self._cache, self._customers, self._code = cache, customers, code
+
+    def get(self, name: str) -> str | None:
+        return self._cache.memo(self._key(name))
+
+    def put(self, name: str, value: str) -> None:
+        self._cache.keep_memo(self._key(name), value)
+
+    def _key(self, name: str) -> str:
+        return hashlib.sha256(f"{self._code}\0{self._customers.fingerprint}\0{name}".encode()).hexdigest()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=10)
+    try:
+        if database.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA:
+            database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
+    except BaseException:
+        database.close()
+        raise
+    return database
