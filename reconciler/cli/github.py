@@ -66,14 +66,19 @@ def reviewed(plan_file: Path, commit: str) -> int:
     One that differs passes when nothing harmful was added: no delete, nothing of someone else's overwritten, no
     protection lifted, no change to what stands before every customer. Exits 6 otherwise.
     """
-    from reconciler.github import actions, merges
+    from reconciler.errors import NotReviewed
+    from reconciler.github import actions, merges, summaries
     from reconciler.github import reviewed as reviewing
 
     fresh = _plan(plan_file)
     with _connected() as api:
         merges.refuse_rerun(api, commit, os.environ)
         pull, mark = merges.review_of(api, commit, fresh.environment)
-    told = reviewing.compare(fresh, mark)
+    try:
+        told = reviewing.compare(fresh, mark)
+    except NotReviewed as error:
+        summaries.add_problems(os.environ, error.problems)
+        raise
     click.echo(f"#{pull.number}: {told}" if pull else told, err=True)
     actions.set_outputs(os.environ, {"plan-digest": fresh.digest})
     click.echo(fresh.digest)
@@ -146,7 +151,7 @@ def owners(folder: Path, base: str, author: str | None) -> int:
     """
     from reconciler.cli import connecting
     from reconciler.cli.terminal import Terminal
-    from reconciler.github import approvals
+    from reconciler.github import approvals, summaries
 
     terminal = Terminal()
     root = connecting.repository_root(folder)
@@ -154,6 +159,7 @@ def owners(folder: Path, base: str, author: str | None) -> int:
         outcome = approvals.check(root, base, author, os.environ, api)
     if outcome.problems:
         terminal.problems(outcome.problems)
+        summaries.add_problems(os.environ, outcome.problems)
     terminal.say(outcome.told)
     return outcome.code
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +44,9 @@ def validate(options: Options, form: str, preflight: bool, changed_since: str, c
     if problems or form != "text":
         terminal.data(render_problems.FORMATS[form](problems, terminal.style))
     if problems and form == "github":
-        _add_summary(problems)
+        from reconciler.github import summaries  # annotations are few; the page of the run holds all
+
+        summaries.add_problems(os.environ, problems)
     if code == 0:
         count = sum(1 for _ in repository.scripts())
         owners = words.many(len(repository.customers), "customer", "customers")
@@ -74,12 +76,3 @@ def _preflight(
         started = words.many(len(names), "script starts", "scripts start")
         terminal.say(f"preflight: {started}, {words.many(tests, 'test passes', 'tests pass')}")
     return problems
-
-
-def _add_summary(problems: Sequence[Problem]) -> None:
-    """Annotations are few; the page of the workflow's run holds all of them."""
-    import os
-
-    from reconciler.github import actions, summaries
-
-    actions.add_summary(os.environ, lambda cap: summaries.problems_summary(problems, cap))

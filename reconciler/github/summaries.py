@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ConfigError, Problem, Where
+from reconciler.github import actions
 from reconciler.plan import Action, Plan
 from reconciler.plan.results import Finding, Outcome
 from reconciler.show import findings as render_findings
@@ -64,6 +65,11 @@ def problems_summary(problems: Sequence[Problem], cap: int) -> str:
     title = "## Problems\n\n"
     fenced = markdown.within(markdown.fence(lines, "text"), cap - markdown.length(title) - 1)
     return title + "\n".join(fenced) + "\n"
+
+
+def add_problems(environment: Mapping[str, str], problems: Sequence[Problem]) -> None:
+    """Who opens the page of a run that failed sees why."""
+    actions.add_summary(environment, lambda cap: problems_summary(problems, cap))
 
 
 def findings_summary(findings: Sequence[Finding], environment: str, cap: int) -> str:

@@ -65,6 +65,7 @@ def test_a_fork_cannot_ask_for_approvals_and_is_told_what_needs_one(acme: World)
     assert job.step("Owners").env["GITHUB_TOKEN"] == ""
     assert acme.hosted.token not in job.log
     assert "platform.yaml:1:1: warning: this file is the platform's" in job.log
+    assert "platform.yaml:1:1: warning: this file is the platform's" in job.summary
     assert acme.hub.calls == []
 
 
@@ -153,6 +154,7 @@ def test_an_apply_whose_plan_nobody_reviewed_is_refused_and_goes_on_by_hand(acme
     told = refused.step("Compare with the review").log
     assert "holds what nobody reviewed: " in told
     assert "delete user_worker/initech-hello" in told
+    assert "holds what nobody reviewed: " in refused.summary
     assert refused.step("Apply").outcome == "skipped"
     assert acme.writes() == []
 
