@@ -22,12 +22,19 @@ def main(words: Sequence[str]) -> int:
         stale = [name for name in QUICK if (ROOT / name).read_text(encoding="utf-8") != MADE[name]()]
         for name in stale:
             print(f"{name} is not what the code says: run `python -m tests.documents.pages`, then read the diff")
-        return 1 if stale else 0
+        unlisted = [path.name for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in _nav()]
+        for name in unlisted:
+            print(f"docs/{name} is in no menu: add its line to `nav` in mkdocs.yml")
+        return 1 if stale or unlisted else 0
     for name, make in MADE.items():
         path = ROOT / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(make(), encoding="utf-8")
     return 0
+
+
+def _nav() -> str:
+    return (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
 
 
 if __name__ == "__main__":
