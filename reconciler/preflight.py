@@ -36,6 +36,7 @@ from reconciler.plan.guards import USER_WORKER
 
 TEST_SECONDS = 5.0  # for one request; code that spins is stopped after START_SECONDS
 
+START = "preflight-start"  # the code of a script's problem that does not start
 _ASKER, _NO_EGRESS = "reconciler-preflight", "reconciler-preflight-egress"
 _ACCOUNT = "0" * 32
 _STAND_IN = "value-of-a-secret"  # no real one is needed to start, and none is given to code that nobody reviewed
@@ -200,7 +201,7 @@ class _Stage:
             Where(files.get(found.file, found.file), found.line, found.column),
             why="workerd says so, and Cloudflare would refuse the upload",
             fix="correct the script",
-            code="preflight-start",
+            code=START,
         )
 
     def _tests(self, trial: Trial) -> Iterator[Problem]:

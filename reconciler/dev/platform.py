@@ -26,6 +26,7 @@ from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
 from reconciler.local.faults import Faults
 from reconciler.local.runtime import Runtime
 from reconciler.local.runtime_binary import find_workerd
+from reconciler.local.runtime_check import Checker
 from reconciler.local.server import Server
 from reconciler.local.store import Store
 from reconciler.local.switches import LAPTOP
@@ -36,6 +37,7 @@ from reconciler.plan.results import Result
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from reconciler.local.records import StoredScript
     from reconciler.local.runtime_events import Event
 
 PORT, API_PORT = 8787, 8788
@@ -90,7 +92,9 @@ class Platform:
             self._store = Store(settings.folder)
             ends.callback(self._store.close)
             faults = Faults.named(settings.fault) if settings.fault else Faults()
-            self._api = create_app(self._store, faults=faults, switches=LAPTOP)
+            self._checking = _Checking(binary)
+            ends.callback(self._checking.end)
+            self._api = create_app(self._store, faults=faults, switches=LAPTOP, check=self._checking.problems)
             self.server = ends.enter_context(
                 Server(_Front(self._api, self._dashboard), port=settings.api_port, names=(CLOUDFLARE,))
             )
@@ -111,6 +115,7 @@ class Platform:
     def ready(self) -> None:
         """Wait until the data plane answers. Raises LocalError when it cannot."""
         self._starting.runtime()
+        self._checking.prepare()
 
     @property
     def port(self) -> int:
@@ -234,6 +239,36 @@ class _Starting:
             self._started = start()
         except BaseException as error:  # raised again where it is waited for
             self._started = error
+
+
+class _Checking:
+    """Code that does not start is refused, as Cloudflare does it: what is live stays live."""
+
+    def __init__(self, binary: Path) -> None:
+        self._binary = binary
+        self._lock = threading.Lock()
+        self._checker: Checker | None = None
+        self._over = False
+
+    def problems(self, script: StoredScript) -> list[str]:
+        checker = self._ready()
+        return [str(one) for one in checker.check(script)] if checker else []
+
+    def prepare(self) -> None:
+        """Be ready for the next save, without anybody's waiting for it."""
+        threading.Thread(target=self._ready, name="start of the check", daemon=True).start()
+
+    def end(self) -> None:
+        with self._lock:
+            self._over = True
+            if self._checker is not None:
+                self._checker.close()
+
+    def _ready(self) -> Checker | None:
+        with self._lock:
+            if self._checker is None and not self._over:
+                self._checker = Checker(binary=self._binary)
+            return self._checker
 
 
 class _Front:

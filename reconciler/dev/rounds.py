@@ -10,13 +10,13 @@ import datetime
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler import kinds, run
-from reconciler.errors import Problem, ReconcilerError
+from reconciler import kinds, preflight, run
+from reconciler.errors import LocalError, Problem, ReconcilerError
 from reconciler.kinds.connection import Connection
 from reconciler.load import config
 from reconciler.load.repository import Repository
@@ -25,6 +25,7 @@ from reconciler.look.ledger import Ledger
 from reconciler.model import Key, Worker
 from reconciler.plan import Action, Change, Explanation, Plan
 from reconciler.plan.explain import explain_worker
+from reconciler.plan.guards import USER_WORKER
 from reconciler.plan.results import Outcome, Result
 from reconciler.run import Outlook, Wishes
 
@@ -144,7 +145,7 @@ class Rounds:
             else:
                 took = time.perf_counter() - began
                 plan = _explained(outlook, before)
-                done = Round(self._number, at, cause, took, (), plan, tuple(results))
+                done = Round(self._number, at, cause, took, (), plan, tuple(_in_place(repository, results)))
                 self.repository = repository
                 self._looked = (0.0, None)
             self.history.append(done)
@@ -189,6 +190,19 @@ class Rounds:
 
     def _account_id(self, repository: Repository) -> str:
         return repository.platform.account_id or self._account.id
+
+
+def _in_place(repository: Repository, results: Sequence[Result]) -> Iterator[Result]:
+    """The results; what does not start is told at the line of the customer's own file instead of in the API's words."""
+    failed = [one.key.name for one in results if one.outcome is Outcome.FAILED and one.key.kind == USER_WORKER]
+    try:
+        found = dict(preflight.check(repository, failed[:EXPLAINED]))
+    except LocalError:  # no runtime here: the API's words have to do
+        found = {}
+    for one in results:
+        seen = found.get(one.key.name) if one.outcome is Outcome.FAILED else None
+        starts = [problem for problem in seen.problems if problem.code == preflight.START] if seen else []
+        yield replace(one, problem=starts[0]) if starts else one
 
 
 def _live_sides(outlook: Outlook) -> dict[Key, Worker | None]:

@@ -55,9 +55,14 @@ def places(addresses: Sequence[Address], api_url: str, style: Style) -> Iterator
     shown_ones = addresses[:MOST_ADDRESSES]
     wide = max([len(one.script) for one in shown_ones] + [len("dashboard")])
     host = max([len(one.by_host) for one in shown_ones] + [0])
+    path = max([len(one.by_path) for one in shown_ones] + [0])
+    both = 2 + wide + 2 + host + 2 + path <= style.width  # side by side, or only the first
     for one in shown_ones:
-        urls = f"{pad(one.by_host, host)}  {one.by_path}" if one.by_host else one.by_path
+        urls = f"{pad(one.by_host, host)}  {one.by_path}" if one.by_host and both else one.url
         yield f"  {pad(one.script, wide)}  {style.paint('place', urls.strip()) or _by_hostname(one, style)}"
+    if host and path and not both:
+        first = shown_ones[0]
+        yield style.paint("faint", f"  by path too, as in {first.by_path}")
     if len(addresses) > MOST_ADDRESSES:
         yield style.paint("faint", f"  … and {len(addresses) - MOST_ADDRESSES:,} more on the dashboard")
     yield ""

@@ -125,7 +125,7 @@ def write_upload(call: Call, namespace: str, name: str) -> StoredScript:
     asked = upload.read(call)
     manifest = asset_files(call, namespace, name, asked.metadata)
     check_references(call, asked.bindings)
-    check_code(call, namespace, name, asked.code)
+    check_start(call, draft(call, call.store.script(namespace, name), asked, manifest, namespace, name))
 
     def change(old: StoredScript | None) -> StoredScript:
         call.faults.remember(call.store.clock(), namespace, name, old)
@@ -188,7 +188,6 @@ def draft(
 def put_content(call: Call, namespace: str, name: str) -> Response:
     """Replace the code and nothing else."""
     code = upload.read_code(call)
-    check_code(call, namespace, name, code)
 
     def change(old: StoredScript) -> StoredScript:
         return replace(
@@ -202,6 +201,7 @@ def put_content(call: Call, namespace: str, name: str) -> Response:
             version_id="",
         )
 
+    check_start(call, change(stored(call, namespace, name)))
     new = changed_script(call, namespace, name, change)
     if namespace == ORDINARY:
         record_version(call, new, trigger="upload")
@@ -221,14 +221,10 @@ def delete_script(call: Call, namespace: str, name: str) -> Response:
     return success(None)
 
 
-def check_code(call: Call, namespace: str, name: str, code: upload.Code) -> None:
-    """Refuse code that the injected check finds wrong."""
-    if call.check is None or code.syntax is Syntax.ASSETS:
+def check_start(call: Call, script: StoredScript) -> None:
+    """Refuse code that the injected check finds not to start."""
+    if call.check is None or script.syntax is Syntax.ASSETS:
         return
-    now = call.store.now()
-    script = StoredScript(
-        namespace, name, "", "", 0, now, now, code.main, code.syntax, "", "", (), False, None, {}, modules=code.modules
-    )
     if problems := call.check(script):
         raise ApiFailure(400, [(10021, problem) for problem in problems])
 

@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from reconciler.local import script_replies, upload
-from reconciler.local.api_scripts import asset_files, check_code, delete_script, draft
+from reconciler.local.api_scripts import asset_files, check_start, delete_script, draft
 from reconciler.local.call import Call, Endpoint
 from reconciler.local.envelope import refuse, success
 from reconciler.local.records import Deployment, ScriptRow, StoredScript, Version
@@ -33,9 +33,8 @@ def create_version(call: Call, name: str) -> Response:
     old = stored(call, ORDINARY, name)
     manifest = asset_files(call, ORDINARY, name, asked.metadata)
     check_references(call, asked.bindings)
-    check_code(call, ORDINARY, name, asked.code)
-    script = draft(call, old, asked, manifest, ORDINARY, name)
-    script = replace(script, id=old.id)
+    script = replace(draft(call, old, asked, manifest, ORDINARY, name), id=old.id)
+    check_start(call, script)
     annotations = {"workers/triggered_by": "version_upload", **(asked.metadata.get("annotations") or {})}
     return success({**_version(call.store.versions.add(script, annotations)), "startup_time_ms": 0})
 

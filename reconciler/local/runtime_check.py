@@ -21,10 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler.local.records import StoredScript, Syntax
+from reconciler.local.records import StoredScript
 from reconciler.local.runtime import Runtime
 from reconciler.local.store import Store
 
+PYTHON = "text/x-python"
 MEGABYTES = 512  # of the whole process; a Worker has 128 at Cloudflare
 START_SECONDS = 1.0  # Cloudflare gives a Worker one second of CPU time to start
 
@@ -80,7 +81,8 @@ class Checker:
 
     def check(self, script: StoredScript) -> list[StartProblem]:
         """Start the modules once; nothing when they do."""
-        if script.syntax is Syntax.ASSETS:
+        main = script.main_module
+        if main is None or main.type == PYTHON:  # static files alone; or Cloudflare runs it, and nothing here does
             return []
         with self._turn:
             self._store.change_script(script.namespace, script.name, lambda _old: script)

@@ -157,6 +157,28 @@ def test_a_problem_is_told_in_place_and_what_was_live_stays(dev: Dev) -> None:
     dev.until(lambda: "mended" in dev.printed)
 
 
+def test_a_script_that_does_not_start_is_refused_in_place_and_what_was_live_stays(dev: Dev) -> None:
+    before = len(dev.printed)
+    (dev.root / "customers/initech/hello.mjs").write_text(
+        "export default {\n  fetch() { return new Response('x' }\n};\n"
+    )
+    dev.until(lambda: "customers/initech/hello.mjs:2:" in dev.printed[before:].replace("\n", " "))
+    assert "script hello does not start: SyntaxError" in dev.printed[before:]
+    dev.until(lambda: "what was live stays live" in dev.printed[before:])
+    assert dev.get("hello") == "hello 1"
+
+
+def test_a_binding_makes_what_it_names(dev: Dev) -> None:
+    (dev.root / "customers/globex/api/main.mjs").write_text(
+        "export default { async fetch(_request, { CACHE }) { await CACHE.put('a', 'kept');"
+        " return new Response(await CACHE.get('a')); } };"
+    )
+    binding = "bindings: {CACHE: {type: kv_namespace, namespace_id: cache}}"
+    customer = dev.root / "customers/globex/customer.yaml"
+    customer.write_text(customer.read_text().replace("main: api/main.mjs", f"main: api/main.mjs\n    {binding}"))
+    dev.until(lambda: dev.get("globex-api") == "kept")
+
+
 def test_a_customer_that_leaves_goes_as_far_as_the_guards_let_it(dev: Dev) -> None:
     held = dev.root.parent / "held"
     (dev.root / "customers/globex").rename(held)
