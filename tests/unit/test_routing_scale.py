@@ -22,9 +22,9 @@ scripts = [
         hostnames=(Hostname(f"www.shop-{n}.example"),))
     for n in range(1_000_000)
 ]
-started = time.monotonic()
+started = time.process_time()  # one thread works and nothing waits: its own time, whatever else the machine does
 table = compile_table(settings, scripts, outbounds)
-seconds = time.monotonic() - started
+seconds = time.process_time() - started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 present = {key for key, _ in kv_pairs(table)}
 scripts[7] = replace(scripts[7], hostnames=(*scripts[7].hostnames, Hostname("new.example")))
