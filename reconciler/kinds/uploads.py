@@ -258,7 +258,7 @@ def _secrets_to_send(
     the script                            sent
     -----------------------------------   -------------------------------------------------
     is new, or our ledger forgot it       every secret, and removal of names no longer declared
-    was uploaded by us                    those whose version is another, or that are new
+    was uploaded by us                    those whose version is another, that are new, or whose name is missing live
     declares none                         nothing: an upload that keeps none drops them
     is taken over                         those that it has not; the live values of the others are kept
     """
@@ -271,12 +271,11 @@ def _secrets_to_send(
         values = secret_values(lacking, connection.variables, after.where)
         return {**values, **dict.fromkeys(sorted(live - kept))}
     due = due_secrets(connection, change, worker.secrets)
-    sent: dict[str, Secret | None] = dict(secret_values(due, connection.variables, after.where))
     if change.before is None:
-        return sent
-    known = _known_secrets(connection, change)
-    there = known.keys() if known is not None else connection.api.secret_names(namespace, after.key.name) or frozenset()
-    return {**sent, **dict.fromkeys(sorted(there - kept))}
+        return dict(secret_values(due, connection.variables, after.where))
+    there = connection.api.secret_names(namespace, after.key.name) or frozenset()
+    due = {name: one for name, one in worker.secrets.items() if name in due or name not in there}
+    return {**secret_values(due, connection.variables, after.where), **dict.fromkeys(sorted(there - kept))}
 
 
 def due_secrets(

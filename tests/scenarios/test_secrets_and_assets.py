@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -141,6 +142,19 @@ def test_a_secret_removed_by_hand_is_found_by_reading_back(shop: Platform) -> No
     shop.apply()
     shop.elsewhere("DELETE", shop.script("globex-shop") + "/secrets/API_KEY")
     assert shop.drift(verify=None) == {"user_worker/globex-shop": "drifted"}
+    shop.apply()
+    assert values(shop) == {"API_KEY": "first-key", "TOKEN": "first-token"}
+
+
+def test_a_secret_that_is_missing_live_goes_with_the_next_change(
+    make_platform: Callable[[Switches], Platform],
+) -> None:
+    """Whatever the ledger says of it, and although nothing else told that it is gone."""
+    shop = with_secrets(make_platform(Switches(modified_on_moved_by=frozenset())))
+    shop.apply()
+    shop.elsewhere("DELETE", shop.script("globex-shop") + "/secrets/API_KEY")
+    assert shop.drift() == {}
+    shop.edit("customers/globex/shop.mjs", "hello", "hello again")
     shop.apply()
     assert values(shop) == {"API_KEY": "first-key", "TOKEN": "first-token"}
 
