@@ -154,6 +154,12 @@ class Worker:
         return digest(self.spec())
 
 
+def modules_digest(modules: Iterable[Module]) -> str:
+    """What names a set of platform modules; "" for none."""
+    hashes = {one.name: one.sha256 for one in modules}
+    return digest(hashes) if hashes else ""
+
+
 def canonical(value: Any) -> str:
     """The one text of a JSON value: sorted keys, no spaces, whole floats as integers (1.0 is 1, -0.0 is 0)."""
     return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from reconciler.look import wire
+from reconciler.look.ledger import Entry
 from reconciler.look.replies import Row
 from reconciler.model import PROTECT_TAG, Key, State
 from reconciler.plan.guards import USER_WORKER
@@ -15,7 +17,7 @@ CURRENT, EDITED, DRIFTED, ORPHAN, UNMANAGED, MISSING = "current", "edited", "dri
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One script. `current` also says that it runs the platform modules of the repository as they are now."""
+    """One script, and how it stands to the repository."""
 
     customer: str
     script: str
@@ -25,10 +27,20 @@ class Standing:
     modified_on: str
     writer: str  # what deployed it last, as far as the API tells
     protected: bool = False
+    platform_modules: str = ""  # the digest of those that it runs; "" where it has none, or where that is not known
 
 
-def standings(desired: State, live: State, rows: dict[str, Row], owner: str) -> Iterator[Standing]:
+def standings(
+    desired: State,
+    live: State,
+    rows: Mapping[str, Row],
+    owner: str,
+    injected: Mapping[str, Entry] = MappingProxyType({}),
+    own: str = "",
+) -> Iterator[Standing]:
     """Every user Worker that is live or wanted, by customer and name; those of nobody last.
+
+    `injected` is what our ledger knows of the platform modules of each upload, `own` the digest of the repository's.
 
     standing    wanted   live
     ---------   ------   --------------------------------------
@@ -63,7 +75,15 @@ def standings(desired: State, live: State, rows: dict[str, Row], owner: str) -> 
             row.modified_on if row else "",
             row.last_deployed_from if row else "",
             have.protected if have else False,
+            own if standing == CURRENT else _injected(row, injected.get(key.name)),
         )
+
+
+def _injected(row: Row | None, entry: Entry | None) -> str:
+    """Nobody has written it since the upload that our ledger knows."""
+    if row is None or entry is None or not (row.etag or row.modified_on):
+        return ""
+    return entry.digest if (row.etag, row.modified_on) == (entry.etag, entry.modified_on) else ""
 
 
 def _customer(desired: State, live: State, key: Key) -> str:

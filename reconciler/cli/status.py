@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +13,12 @@ from reconciler.cli.options import Options, common
 
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
+    from reconciler.show.style import Style
     from reconciler.status import Standing
 
-_COLUMNS = (("script", 34), ("standing", 10), ("changed", 19), ("digest", 8))
+_FIXED = 9 + 2 + 16 + 2 + 8 + 2 + 8  # standing, changed, digest, platform modules, and the gaps between
+_HEADINGS = ("script", "standing", "changed", "digest", "platform", "tags")
+_ROLES = {"current": "good", "edited": "update", "drifted": "delete", "missing": "delete"}
 
 
 @click.command()
@@ -26,20 +30,28 @@ _COLUMNS = (("script", 34), ("standing", 10), ("changed", 19), ("digest", 8))
 @click.option("--unmanaged", is_flag=True, help="Only scripts that are not ours.")
 @common
 def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[str, ...], unmanaged: bool) -> int:
-    """Show the live namespace by customer: how each script stands to the repository, and who changed it when."""
+    """Show the live namespace by customer: how each script stands to the repository, who changed it when, and which
+    platform modules it runs.
+
+    With --format json each script is one line, as it comes.
+    """
     from reconciler import kinds, status
     from reconciler.cli import connecting, wishes
+    from reconciler.kinds.uploads import INJECTED
+    from reconciler.model import modules_digest
 
     terminal = options.terminal
     repository = connecting.load(options)
     with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
         seen = kinds.see(connection, progress=wishes.listing(terminal))
         desired, live = kinds.desired(repository), kinds.live(seen, connection)
+        injected = connection.remembered(INJECTED)
     terminal.finish()
     rows = {row.name: row for row in seen.scripts.rows}
+    own = modules_digest(repository.terms.modules if repository.terms else ())
     found = (
         one
-        for one in status.standings(desired, live, rows, repository.platform.name)
+        for one in status.standings(desired, live, rows, repository.platform.name, injected, own)
         if (not customers or one.customer in customers)
         and set(tags) <= set(one.tags)
         and (not unmanaged or one.standing == status.UNMANAGED)
@@ -47,7 +59,7 @@ def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[
     if form == "json":
         _stream(terminal, found)
     else:
-        for line in _table(found, terminal):
+        for line in _table(found, own, terminal.style):
             terminal.data(line)
     return 0
 
@@ -60,22 +72,48 @@ def _stream(terminal: Terminal, found: Iterable[Standing]) -> None:
         terminal.data(json.dumps(dataclasses.asdict(one), sort_keys=True, ensure_ascii=False))
 
 
-def _table(found: Iterable[Standing], terminal: Terminal) -> Iterator[str]:
-    style, customer, counts = terminal.style, None, dict[str, int]()
+def _table(found: Iterable[Standing], own: str, style: Style) -> Iterator[str]:
+    """Rows as they come, customer by customer, and what there is of each in the end."""
+    from reconciler.show.style import shown
+
+    script = max(20, min(40, style.width - 4 - _FIXED - 2 - 16))  # what is left, but for some of the tags
+    customer, standings, modules = None, Counter[str](), Counter[str]()
     for one in found:
+        if customer is None:
+            yield style.paint("faint", _row(*_HEADINGS, script, style))
         if one.customer != customer:
             customer = one.customer
-            yield ("" if not counts else "\n") + style.paint("heading", terminal.printable(customer or "no customer"))
-        counts[one.standing] = counts.get(one.standing, 0) + 1
-        cells = (one.script, one.standing, one.modified_on[:19].replace("T", " "), one.digest[:8])
-        text = "  ".join(
-            terminal.printable(cell).ljust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True)
-        )
-        marks = ", ".join((*one.tags, *(["protected"] if one.protected else [])))
-        role = {"current": "good", "edited": "update", "drifted": "delete", "missing": "delete"}.get(
-            one.standing, "faint"
-        )
-        yield f"  {style.paint(role, '●')} {text}  {style.paint('faint', terminal.printable(marks))}".rstrip()
-    yield ("\n" if counts else "") + (
-        ", ".join(f"{amount:,} {standing}" for standing, amount in counts.items()) or "the namespace holds no scripts"
-    )
+            yield ("\n" if standings else "") + style.paint("heading", shown(customer or "no customer"))
+        standings[one.standing] += 1
+        if one.standing not in ("missing", "unmanaged"):
+            modules[one.platform_modules] += 1
+        changed = one.modified_on[:16].replace("T", " ")
+        tags = ", ".join((*one.tags, *(["protected"] if one.protected else [])))
+        digests = (one.digest[:8], one.platform_modules[:8])
+        text = _row(one.script, one.standing, changed, *digests, tags, script, style)
+        yield f"{style.paint(_ROLES.get(one.standing, 'faint'), '●')} {text.removeprefix('  ')}"
+    if not standings:
+        yield "the namespace holds no such script"
+        return
+    yield ""
+    if modules.keys() - {""}:
+        yield f"platform modules: {', '.join(_modules(modules, own))}"
+    yield ", ".join(f"{amount:,} {standing}" for standing, amount in standings.items())
+
+
+def _row(
+    name: str, standing: str, changed: str, digest: str, platform: str, tags: str, width: int, style: Style
+) -> str:
+    from reconciler.show.style import cut, pad, shown
+
+    cells = ((name, width), (standing, 9), (changed, 16), (digest, 8), (platform, 8))
+    text = "  " + "  ".join(pad(shown(cell), columns) for cell, columns in cells)
+    return f"{text}  {cut(shown(tags), max(5, style.width - len(text) - 2))}".rstrip()
+
+
+def _modules(counted: Mapping[str, int], own: str) -> Iterator[str]:
+    for digest, amount in sorted(counted.items(), key=lambda pair: (pair[0] != own, not pair[0], -pair[1], pair[0])):
+        if digest:
+            yield f"{amount:,} run {digest[:8]}" + (", as in the repository" if digest == own else "")
+        else:
+            yield f"{amount:,} not known"

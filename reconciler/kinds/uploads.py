@@ -19,8 +19,20 @@ from reconciler.look.answers import moves_nothing
 from reconciler.look.ledger import Entry
 from reconciler.look.listing import Seen
 from reconciler.look.replies import Row
-from reconciler.model import PROTECT_TAG, Key, Resource, Secret, SecretReference, Worker, digest_in, owner_in
+from reconciler.model import (
+    PROTECT_TAG,
+    Key,
+    Resource,
+    Secret,
+    SecretReference,
+    Worker,
+    digest_in,
+    modules_digest,
+    owner_in,
+)
 from reconciler.plan import Cause, Change
+
+INJECTED = "platform_modules"  # what the ledger keeps under: which platform modules went with an upload of ours
 
 
 def resource_of(
@@ -118,6 +130,7 @@ def delete_worker(connection: Connection, namespace: str, resource: Resource) ->
             raise changed_since(resource)
         connection.api.delete_script(namespace, resource.key.name)
     connection.ledger.forget(resource.key.kind, [resource.key.name])
+    connection.ledger.forget(INJECTED, [resource.key.name])
 
 
 def changed_since(resource: Resource) -> ReconcilerError:
@@ -248,6 +261,9 @@ def _remember(connection: Connection, after: Resource, worker: Worker, row: Row)
         tags=json.dumps(sorted(wire.marks(worker, connection.owner))),
     )
     connection.ledger.remember(after.key.kind, {after.key.name: entry})
+    injected = modules_digest(one for one in worker.modules if one.injected)
+    if injected:
+        connection.ledger.remember(INJECTED, {after.key.name: Entry(injected, row.etag, row.modified_on)})
 
 
 def _secrets_to_send(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,7 @@ from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.server import Server
 from reconciler.local.store import Store
 from reconciler.local.switches import Switches
-from tests.cli.terminal import edit, repository, run
+from tests.cli.terminal import edit, repository, run, upload
 from tests.scenarios.platform import ACCOUNT
 
 
@@ -134,3 +136,81 @@ def test_doctor_names_what_is_wrong_in_the_repository(folder: Path) -> None:
     ran = run(folder, "doctor", "--local")
     assert ran.code == 1
     assert "✗ trouble      customers/globex/customer.yaml:4:" in ran.out
+
+
+@pytest.fixture
+def mixed(folder: Path) -> Path:
+    """Scripts in every standing, and on two versions of the platform module."""
+    assert run(folder, "apply", "--local", "--yes").code == 0
+    for name in ("globex-shop", "stranger"):
+        upload(folder, f"dispatch/namespaces/acme-production/scripts/{name}")
+    edit(folder, "platform/platform_module.mjs", "acme", "acme 2")
+    assert run(folder, "apply", "--local", "--yes", "--customer", "initech").code == 0
+    edit(
+        folder, "customers/initech/customer.yaml", "  initech-old: {main: status.mjs}\n", "  new: {main: status.mjs}\n"
+    )
+    return folder
+
+
+def standings(out: str) -> dict[str, str]:
+    rows = [line.split() for line in out.splitlines() if line.startswith("●")]
+    return {row[1]: row[2] for row in rows}
+
+
+def test_status_tells_how_each_script_stands_and_what_it_runs(mixed: Path) -> None:
+    ran = run(mixed, "status", "--local")
+    assert standings(ran.out) == {
+        "globex-reports": "edited",
+        "globex-shop": "drifted",
+        "initech-old": "orphan",
+        "initech-status": "current",
+        "new": "missing",
+        "stranger": "unmanaged",
+    }
+    assert [line for line in ran.out.splitlines() if line in ("globex", "initech", "no customer")] == [
+        "globex",
+        "initech",
+        "no customer",
+    ]
+    modules, summary = ran.out.splitlines()[-2:]
+    assert re.sub("[0-9a-f]{8}", "…", modules) == (
+        "platform modules: 2 run …, as in the repository, 1 run …, 1 not known"
+    )
+    assert summary == "1 edited, 1 drifted, 1 orphan, 1 current, 1 missing, 1 unmanaged"
+    assert max(map(len, run(mixed, "status", "--local", variables={"COLUMNS": "80"}).out.splitlines())) <= 90
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("--customer", "initech"), {"initech-old", "initech-status", "new"}),
+        (("--tag", "eu"), {"globex-reports"}),
+        (("--tag", "eu", "--tag", "basic"), set[str]()),
+        (("--unmanaged",), {"stranger"}),
+    ],
+)
+def test_status_shows_a_part(mixed: Path, words: tuple[str, ...], names: set[str]) -> None:
+    assert set(standings(run(mixed, "status", "--local", *words).out)) == names
+    rows = [json.loads(line) for line in run(mixed, "status", "--local", *words, "--format", "json").out.splitlines()]
+    assert {row["script"] for row in rows} == names
+
+
+def test_status_as_json_is_one_line_a_script(mixed: Path) -> None:
+    rows = [json.loads(line) for line in run(mixed, "status", "--local", "--format", "json").out.splitlines()]
+    (found,) = [row for row in rows if row["script"] == "initech-status"]
+    assert {
+        name: value for name, value in found.items() if name not in ("digest", "modified_on", "platform_modules")
+    } == {
+        "customer": "initech",
+        "protected": False,
+        "script": "initech-status",
+        "standing": "current",
+        "tags": ["basic", "initech"],
+        "writer": "api",
+    }
+    assert len(found["platform_modules"]) == 32
+
+
+def test_status_of_nothing(folder: Path) -> None:
+    ran = run(folder, "status", "--local", "--unmanaged")
+    assert (ran.code, ran.out) == (0, "the namespace holds no such script\n")
