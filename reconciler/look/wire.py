@@ -104,7 +104,7 @@ def _settings(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, A
     managed = {
         name: _without_filled_in(value, wanted.get(name), _FILLED_IN.get(name))
         for name, value in live.items()
-        if name not in _NOT_SETTINGS and (name in wanted or _says_something(value, _FILLED_IN.get(name)))
+        if name in wanted or (name not in _NOT_SETTINGS and _says_something(value, _FILLED_IN.get(name)))
     }
     return {**managed, **_left_unsaid(live, wanted)}
 
