@@ -130,8 +130,9 @@ def _namespace(connection: Connection, now: datetime.datetime) -> Check:
     found = connection.api.namespace(connection.namespace)
     if found is None:
         return Check("namespace", Health.NOTE, f"{connection.namespace} does not exist; the next apply makes it")
-    count = "an unknown number of" if found.script_count is None else f"{found.script_count:,}"
-    return Check("namespace", Health.WELL, f"{found.name} with {count} scripts")
+    count = found.script_count
+    told = "an unknown number of scripts" if count is None else f"{count:,} script{'' if count == 1 else 's'}"
+    return Check("namespace", Health.WELL, f"{found.name} with {told}")
 
 
 def _listing(connection: Connection, now: datetime.datetime) -> Check:

@@ -53,7 +53,13 @@ class StandIn(click.ParamType[tuple[str, str]]):
 )
 @click.option("--reset", is_flag=True, help="Begin with an empty local account.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Reconcile on every save.")
-@click.option("--fault", type=click.Choice(FAULTS), default=None, help="Rehearse an API that misbehaves.")
+@click.option(
+    "--fault",
+    type=click.Choice(FAULTS),
+    default=None,
+    metavar="NAME",
+    help=f"Rehearse an API that misbehaves: {', '.join(FAULTS)}.",
+)
 @click.option(
     "--egress",
     type=click.Choice(("block", "allow")),

@@ -49,7 +49,9 @@ def _checks(options: Options, *, probe: bool) -> Iterator[Check]:
     try:
         if connecting.is_repository(options.folder):
             repository = connecting.load(options)
-            yield Check("repository", Health.WELL, f"{len(repository.customers):,} customers, valid")
+            count = len(repository.customers)
+            told = f"{count:,} customer{'' if count == 1 else 's'}, valid"
+            yield Check("repository", Health.WELL, told)
             yield from _of_platform(options, repository, probe=probe)
             return
         fix = "begin with `reconciler init`, or with `reconciler import` where a namespace is filled already"

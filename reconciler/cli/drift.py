@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Options, common
+from reconciler.cli.options import Options, common, format_option
 from reconciler.cli.plan import Amount
 
 FORMATS = ("text", "json", "markdown")
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@format_option(FORMATS)
 @click.option(
     "--diff-limit",
     type=click.IntRange(0),

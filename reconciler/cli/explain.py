@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Options, common
+from reconciler.cli.options import Options, common, format_option
 
 FORMATS = ("text", "json")
 
 
 @click.command()
 @click.argument("target", metavar="CUSTOMER[/SCRIPT]")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@format_option(FORMATS)
 @common
 def explain(options: Options, target: str, form: str) -> int:
     """Show each resolved value of a customer or script, and the file, line and layer that set it. Needs no account."""

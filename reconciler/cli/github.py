@@ -30,7 +30,7 @@ _environment = click.option(
 )
 
 
-@github.command()
+@github.command(short_help="Show a plan in one comment of the pull request.")
 @click.option("--plan", "plan_file", type=_FILE, help="A plan saved with `plan --out`.")
 @click.option("--outdated", "why", metavar="WHY", help="Instead: mark the comment's plan as outdated.")
 @click.option("--pull", type=int, metavar="N", help="Number of the pull request; else that of the event.")
@@ -57,7 +57,7 @@ def comment(plan_file: Path | None, why: str | None, pull: int | None, head: str
     return 0
 
 
-@github.command()
+@github.command(short_help="Check that a fresh plan is the reviewed one.")
 @_plan_file
 @click.option("--commit", metavar="COMMIT", envvar="GITHUB_SHA", required=True, help="What was pushed to the branch.")
 def reviewed(plan_file: Path, commit: str) -> int:
@@ -85,7 +85,7 @@ def reviewed(plan_file: Path, commit: str) -> int:
     return 0
 
 
-@github.command()
+@github.command(short_help="Keep one issue for drift.")
 @click.option("--findings", "findings_file", type=_FILE, required=True, help="Saved with `drift --format json`.")
 @_environment
 def issue(findings_file: Path, environment: str) -> int:
@@ -102,7 +102,7 @@ def issue(findings_file: Path, environment: str) -> int:
     return 0
 
 
-@github.command()
+@github.command(short_help="Write a plan, what an apply did, or drift, to the run's summary.")
 @click.option("--plan", "plan_file", type=_FILE, help="A plan saved with `plan --out`.")
 @click.option("--audit", "audit_file", type=_FILE, help="The record of `apply --audit`.")
 @click.option("--findings", "findings_file", type=_FILE, help="Saved with `drift --format json`.")
@@ -137,7 +137,7 @@ def summary(
     return 0
 
 
-@github.command()
+@github.command(short_help="Check that what changed has the owners that it needs.")
 @click.option(
     "-C", "folder", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Look for the repository here."
 )
@@ -164,7 +164,7 @@ def owners(folder: Path, base: str, author: str | None) -> int:
     return outcome.code
 
 
-@github.command()
+@github.command(short_help="Start a check of the last push again, after a review.")
 @click.option("--workflow", metavar="FILE", required=True, help="Its name in .github/workflows.")
 def recheck(workflow: str) -> int:
     """Start a workflow's run for the last push of the pull request again, after a review.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,20 @@ class Options:
         from reconciler.cli.terminal import Terminal
 
         return Terminal(colour=self.colour, quiet=self.quiet, verbose=self.verbose)
+
+
+def format_option(formats: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--format, which tells its choices in its text: as a metavar they would make the column of options too wide."""
+    names = tuple(formats)
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(names),
+        default=names[0],
+        show_default=True,
+        metavar="FORMAT",
+        help=f"How to print: {', '.join(names)}.",
+    )
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:

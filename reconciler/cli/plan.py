@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from reconciler.cli.options import Options, common
+from reconciler.cli.options import Options, common, format_option
 from reconciler.show import FORMATS
 
 
@@ -47,9 +47,7 @@ def scoped(command: Any) -> Any:
 
 
 @click.command()
-@click.option(
-    "--format", "form", type=click.Choice(tuple(FORMATS)), default="text", show_default=True, help="How to print."
-)
+@format_option(FORMATS)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the plan as JSON to a file.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when changes are pending, 5 when deletes are refused.")
 @click.option(

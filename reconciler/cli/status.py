@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import Options, common
+from reconciler.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
@@ -22,9 +22,7 @@ _ROLES = {"current": "good", "edited": "update", "drifted": "delete", "missing":
 
 
 @click.command()
-@click.option(
-    "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to print."
-)
+@format_option(("text", "json"))
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Only scripts of these customers.")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only scripts that carry all of these tags.")
 @click.option("--unmanaged", is_flag=True, help="Only scripts that are not ours.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import Options, common
+from reconciler.cli.options import Options, common, format_option
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -18,7 +18,7 @@ FORMATS = ("text", "json", "github", "sarif")
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="How to print.")
+@format_option(FORMATS)
 @click.option("--preflight", is_flag=True, help="Start each script in workerd, and make the requests of its `tests`.")
 @click.option("--changed-since", metavar="REF", default="", help="Preflight customers that differ from a commit.")
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Preflight these customers only.")

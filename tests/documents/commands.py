@@ -117,7 +117,7 @@ def _names(option: click.Option) -> str:
 
 def _text(option: click.Option) -> str:
     text = (option.help or "").replace("|", "\\|")
-    if isinstance(option.type, click.Choice):
+    if isinstance(option.type, click.Choice) and option.type.choices[0] not in text:
         text += f" One of {', '.join(f'`{one}`' for one in option.type.choices)}."
     if option.show_default and option.default is not None and not option.is_flag:
         text += f" Default: `{option.default}`."
