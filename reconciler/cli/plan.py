@@ -96,6 +96,7 @@ def plan(
                 )
                 shown = run.explained(outlook, diff_limit)
         if preflight:
+            connecting.check_extra()
             from reconciler import preflight as trial  # the embedded platform, of the extra `local`
 
             shown = trial.of_plan(shown, repository)

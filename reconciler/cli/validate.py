@@ -57,9 +57,11 @@ def validate(options: Options, form: str, preflight: bool, changed_since: str, c
 def _preflight(
     options: Options, repository: Repository, customers: tuple[str, ...], changed_since: str
 ) -> tuple[Problem, ...]:
-    from reconciler import preflight
-    from reconciler.cli import wishes
+    from reconciler.cli import connecting, wishes
     from reconciler.show import words
+
+    connecting.check_extra()
+    from reconciler import preflight  # the embedded platform, of the extra `local`
 
     terminal = options.terminal
     scope = wishes.scope(repository, customers, changed_since, "", terminal)

@@ -232,3 +232,25 @@ def _processor_time(*words: str) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("plan", "--local"), ("validate", "--preflight"), ("plan", "--preflight", "--base", "HEAD"), ("dev",)],
+    ids=" ".join,
+)
+def test_without_the_extra_of_the_embedded_platform_the_way_to_it_is_told(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    folder = repository(tmp_path / "repository")
+    git = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-C", str(folder))
+    for did in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "first")):
+        subprocess.run([*git, *did], check=True)
+    # None in sys.modules is how Python says that a package is not there.
+    program = "import sys; sys.modules['werkzeug'] = None; from reconciler.cli import main; main(sys.argv[1:])"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *words, "-C", str(folder)], capture_output=True, text=True, timeout=WAIT
+    )
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "installed without its extra `local`" in ran.stderr
