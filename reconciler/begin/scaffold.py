@@ -31,7 +31,7 @@ def platform(name: str) -> Mapping[str, str]:
 def beside() -> Mapping[str, str]:
     """What stands in every repository of a platform, whatever the platform is."""
     return {
-        ".gitignore": ".reconciler/\nnode_modules/\n",
+        ".gitignore": ".reconciler/\nnode_modules/\n.env\n",  # what --env-file is given holds secrets
         **{f"schemas/{file}": text for file, text in schema.files().items()},
     }
 

@@ -227,7 +227,28 @@ def _problems_across(
     yield from _tags(names, {one.id for one in customers}, set(platform.tiers))
     unique = list(names.values())
     kept = [one for one in routed_scripts(customers) if names[one.name].where == one.where] if unique else []
-    yield from routing.check(dispatcher_settings(platform), kept, bindings)
+    problems = routing.check(dispatcher_settings(platform), kept, bindings)
+    yield from problems
+    if platform.dispatcher is not None and not problems:
+        yield from _size(platform, platform.dispatcher, kept, bindings)
+
+
+def _size(
+    platform: Platform,
+    dispatcher: Dispatcher,
+    scripts: list[routing.RoutedScript],
+    bindings: Iterable[routing.OutboundBinding],
+) -> Iterator[Problem]:
+    """A table that is too large to go with the dispatcher. It is compiled only where its names come near the limit."""
+    most = sum(map(len, dispatcher.pages.values()))
+    for one in scripts if dispatcher.table == "bundle" else ():
+        most += len(one.name) + 2 * len(one.customer) + 40
+        most += sum(len(hostname.name) + len(one.name) + 8 for hostname in one.hostnames)
+    if most > routing.BUNDLE_LIMIT * 3 // 4:
+        table = routing.compile_table(dispatcher_settings(platform), scripts, bindings)
+        problem = routing.size_problem(table, dispatcher.where)
+        if problem is not None:
+            yield problem
 
 
 def _place(script: Script) -> tuple[str, int, int]:

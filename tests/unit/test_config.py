@@ -238,6 +238,24 @@ def test_own_dispatchers_and_tail_workers_are_read_whole(tmp_path: Path) -> None
     assert config.read_ordinary(repository, tail).settings == {"compatibility_date": "2026-09-01"}
 
 
+def test_a_routing_table_that_is_too_large_for_the_dispatcher_is_refused(tmp_path: Path) -> None:
+    page = "dispatcher: {name: acme, path: '/{script}', table: TABLE, pages: {missing: platform/404.html}}\n"
+    for table, size, expected in (
+        ("bundle", 2_200_000, ["routing-table-size"]),
+        ("kv", 2_200_000, ["routing-table-size"]),
+    ):
+        files = {"platform.yaml": PLATFORM + page.replace("TABLE", table), "platform/404.html": "x" * size}
+        assert codes(write(tmp_path / table, files)) == expected
+    load(write(tmp_path / "fits", {**files, "platform/404.html": "x" * 2_000_000}))
+    names = "".join(f"      - {'x' * 60}.{'y' * 60}.host-{number:05}.example.com\n" for number in range(14_500))
+    files = {
+        "platform.yaml": PLATFORM + "dispatcher: {name: acme, path: '/{script}'}\n",
+        "customers/one/customer.yaml": f"scripts:\n  one:\n    main: s.mjs\n    hostnames:\n{names}",
+        "customers/one/s.mjs": JS,
+    }
+    assert codes(write(tmp_path / "many", files)) == ["routing-table-size"]
+
+
 def test_a_binding_without_a_stand_in_is_told_at_its_line_and_once(tmp_path: Path) -> None:
     customer = "scripts:\n  {0}:\n    main: s.mjs\n    bindings:\n      OWN: {{type: hyperdrive, id: x}}\n"
     files = {f"customers/{name}/customer.yaml": customer.format(name) for name in ("one", "two")}
