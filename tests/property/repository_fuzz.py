@@ -1,7 +1,7 @@
 """Mutated repositories, loaded one after the other: run by test_repository_fuzz.py in a process of its own.
 
-`python repository_fuzz.py SEED COUNT` prints one line of JSON: the slowest load in seconds, the peak memory in MB, how
-many repositories had problems, and the first failure with the mutations that led to it.
+`python repository_fuzz.py SEED COUNT` prints one line of JSON: the slowest load in seconds of processor time, the peak
+memory of a load in MB, how many repositories had problems, and the first failure with the mutations that led to it.
 """
 
 from __future__ import annotations
@@ -38,20 +38,29 @@ NASTY = [
 
 
 def main(seed: int, count: int) -> None:
-    slowest, bad, failure = 0.0, 0, ""
+    slowest, memory, bad, failure = 0.0, 0, 0, ""
     with tempfile.TemporaryDirectory() as folder:
         for number in range(count):
             rng = random.Random(seed * 1_000_003 + number)
             root = Path(folder) / str(number)
             done = mutated_sample(root, rng)
-            began = time.monotonic()
+            _forget_peak()
+            began = time.process_time()
             try:
                 bad += use(root)
             except Exception:  # every kind of failure is what this looks for
                 failure = failure or f"seed {seed}, repository {number}: {'; '.join(done)}\n{traceback.format_exc()}"
-            slowest = max(slowest, time.monotonic() - began)
+            slowest = max(slowest, time.process_time() - began)
+            memory = max(memory, _peak_memory())
             shutil.rmtree(root)
-    print(json.dumps({"slowest": slowest, "memory": _peak_memory(), "bad": bad, "failure": failure}))
+    print(json.dumps({"slowest": slowest, "memory": memory, "bad": bad, "failure": failure}))
+
+
+def _forget_peak() -> None:
+    """What mutating took is not what loading takes. Linux has a word for it (proc(5): clear_refs)."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5", encoding="ascii")
 
 
 def _peak_memory() -> int:
