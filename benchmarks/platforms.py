@@ -109,7 +109,7 @@ def _customer(root: Path, number: int, chance: random.Random) -> None:
         "    vars:\n"
         f"      STAGE: {chance.choice(('production', 'preview'))}\n"
         "    bindings:\n"
-        f"      CACHE: {{type: kv_namespace, namespace_id: {chance.getrandbits(128):032x}}}\n"
+        f'      CACHE: {{type: kv_namespace, namespace_id: "{chance.getrandbits(128):032x}"}}\n'
     )
     (folder / "shop.mjs").write_text(_script(chance, own, shared))
     (folder / "api.mjs").write_text(_script(chance, own, False))
