@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 LARGEST_FORM = 4 * 1024 * 1024
+MOST_CHOICES = 200  # scripts in a list to choose from; beyond, their names are typed
 STREAM_START = 60  # entries that a page shows before the stream goes on
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -90,9 +91,11 @@ class Dashboard:
     # Pages
 
     def overview(self, visit: Visit) -> Response:
-        tag = visit.request.args.get("tag", "")
-        shown = views.overview(self._site, tag)
-        return self._page(visit, "overview.html", title="Overview", tag=tag, shown=shown, entries=self._recent(12))
+        asked = visit.request.args
+        tag, search = asked.get("tag", ""), asked.get("q", "").strip()
+        shown = views.overview(self._site, tag, search)
+        recent = self._recent(12)
+        return self._page(visit, "overview.html", title="Overview", tag=tag, q=search, shown=shown, entries=recent)
 
     def customer(self, visit: Visit, customer: str) -> Response:
         shown = views.customer(self._site, customer, visit.request.args.get("tag", ""))
@@ -230,6 +233,7 @@ class Dashboard:
                 path=visit.request.path,
                 last=self._site.journal.last,
                 api_path=PREFIX,
+                most_choices=MOST_CHOICES,
                 **{"problems": (), "asked": asking.EMPTY, "answer": None, **values},
             )
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.dev.dashboard import Site
 
 SHORT = 8  # hex digits of a digest on a page
+MOST_CUSTOMERS = 100  # on one page; the search finds the others
 EDITABLE = (".mjs", ".js", ".cjs", ".json", ".txt", ".html", ".css", ".sql", ".md", ".py")
 
 
@@ -77,6 +78,7 @@ class Overview:
     all_tags: tuple[str, ...]
     last: Round | None
     scripts: int
+    found: int  # customers that the filter lets through, shown or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,19 @@ def frame(site: Site) -> Frame:
     return Frame(platform.name, platform.namespace, platform.environment, role, status)
 
 
-def overview(site: Site, tag: str) -> Overview | None:
+def overview(site: Site, tag: str, search: str) -> Overview | None:
+    """The customers whose name, id or scripts hold the text, with those of their scripts that have the tag."""
     repository = site.rounds.repository
     if repository is None:
         return None
     live, urls = _standings(site), _urls(site)
-    cards = [_card(one, live, urls, tag) for one in repository.customers.values()]
+    held = [one for one in repository.customers.values() if _holds(one, search.lower())]
+    kept = [one for one in held if not tag or any(tag in script.tags for script in one.scripts)]
+    cards = [_card(one, live, urls, tag) for one in kept[:MOST_CUSTOMERS]]
     dispatcher = repository.platform.dispatcher
     return Overview(
-        customers=tuple(card for card in cards if card.scripts or not tag),
-        others=tuple(one for name, one in live.items() if not _has(repository, name)),
+        customers=tuple(cards),
+        others=tuple(one for name, one in live.items() if not _has(repository, name))[:MOST_CUSTOMERS],
         modules=_platform_modules(repository),
         outbound=tuple(
             (name, ", ".join(one.parameters)) for name, one in sorted(repository.platform.outbound_workers.items())
@@ -144,8 +149,13 @@ def overview(site: Site, tag: str) -> Overview | None:
         dispatcher=dispatcher.name if dispatcher else "",
         all_tags=_tags(repository.scripts()),
         last=site.rounds.last,
-        scripts=sum(len(card.scripts) for card in cards),
+        scripts=sum(not tag or tag in script.tags for one in kept for script in one.scripts),
+        found=len(kept),
     )
+
+
+def _holds(one: Customer, text: str) -> bool:
+    return any(text in held for held in (one.id, one.name.lower(), *(script.name for script in one.scripts)))
 
 
 def customer(site: Site, name: str, tag: str) -> CustomerCard | None:

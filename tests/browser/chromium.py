@@ -18,7 +18,9 @@ EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser") or shu
 # Without these it looks up hosts of its maker at every start.
 _QUIET = "--disable-background-networking --disable-component-update --disable-sync --disable-quic --no-first-run"
 
-_KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "End": (35, ""), "Escape": (27, ""), "ArrowDown": (40, "")}
+_KEYS = {
+    "/": (191, "/"), "Tab": (9, ""), "Enter": (13, "\r"), "End": (35, ""), "Escape": (27, ""), "ArrowDown": (40, ""),
+}  # fmt: skip
 
 
 class Page:

@@ -97,6 +97,22 @@ def test_a_save_shows_without_reloading(platform: Platform, page: Page) -> None:
     _until(lambda: _text(page, ".status") == "in step" and "fresh" in _text(page, "main"))
 
 
+def test_a_search_shows_what_it_finds_while_one_types(platform: Platform, page: Page) -> None:
+    page.open(platform.server.url)
+    page.run("document.body.focus()")
+    page.press("/")
+    page.type("initech")
+    _until(lambda: "globex-shop" not in _text(page, "[data-live=scripts]"))
+    assert "hello" in _text(page, "[data-live=scripts]")
+    assert page.run("location.search") == "?q=initech"
+    file = platform.settings.root / "customers/initech/hello.mjs"
+    file.write_text("export default { fetch: () => new Response('hello 4') };")
+    digest = _text(page, "[data-live=scripts] .digest")
+    platform.reconcile("a save while one searches")
+    _until(lambda: _text(page, "[data-live=scripts] .digest") != digest)
+    assert page.complaints == []
+
+
 def test_a_form_that_is_being_filled_in_is_left_alone(platform: Platform, page: Page) -> None:
     page.open(f"{platform.server.url}/scripts/hello")
     page.run("(document.querySelector('[name=path]').focus(), document.querySelector('[name=path]').value = '/typed')")

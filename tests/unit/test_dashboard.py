@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
+from reconciler.dev.views import MOST_CUSTOMERS
 from reconciler.plan import Action
 from tests import small_platform
 from tests.small_platform import GLOBEX, Pages
@@ -53,6 +54,27 @@ def test_scripts_are_found_by_tag(pages: Pages) -> None:
     text = pages.get("/customers/globex?tag=beta").text
     assert "/scripts/globex-shop" in text
     assert "/scripts/globex-api" not in text
+
+
+def test_customers_and_scripts_are_found_by_name(pages: Pages) -> None:
+    text = pages.get("/?q=HELLO").text
+    assert "1 script<" in text and "hello.localhost" in text and "/scripts/globex-shop" not in text
+    assert "Globex" in pages.get("/?q=globex-api").text
+    assert "No customer or script is called “&lt;x&gt;”" in pages.get("/?q=<x>").text
+
+
+def test_a_page_stays_small_however_many_customers_there_are(root: Path, tmp_path: Path) -> None:
+    for number in range(MOST_CUSTOMERS + 20):
+        own = root / f"customers/many/c{number:03}"
+        own.mkdir(parents=True)
+        (own / "customer.yaml").write_text(f"tier: basic\nscripts:\n  s{number:03}: {{main: main.mjs}}\n")
+        (own / "main.mjs").write_text("export default {};\n")
+    with small_platform.pages(root, tmp_path / "state") as many:
+        text = many.get("/").text
+        assert "123 scripts" in text
+        assert f"The first {MOST_CUSTOMERS} of 122 customers" in text
+        assert "s119" not in text
+        assert "/scripts/s119" in many.get("/?q=c119").text
 
 
 def test_a_script_shows_its_code_and_the_version_of_the_platform_module(pages: Pages) -> None:

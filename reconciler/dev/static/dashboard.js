@@ -76,6 +76,23 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
+// A search shows what it finds while one types; its address can be kept.
+for (const form of document.querySelectorAll("[data-search]")) {
+  form.addEventListener("input", () => {
+    const asked = [...new FormData(form)].filter(([, value]) => value);
+    history.replaceState(null, "", asked.length ? `/?${new URLSearchParams(asked)}` : "/");
+    refreshSoon();
+  });
+}
+
+// "/" goes to the search.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.target.matches("input, textarea, select")) return;
+  const search = document.querySelector("[data-search] [type=search]");
+  if (search) event.preventDefault();
+  search?.focus();
+});
+
 // Ctrl-Enter sends the form that one types in.
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form?.requestSubmit();
