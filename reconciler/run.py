@@ -47,6 +47,7 @@ class Wishes:
     adopt: frozenset[str] = frozenset()  # names, and patterns with *: guards.Policy.adopts
     allow_deletes: int = 0
     verify: int | None = 0  # how many to read back; None for all
+    undoes: tuple[str, ...] = ()  # the commits that this run goes back behind
     requests_per_window: int = transport.REQUESTS_PER_WINDOW  # 0: no budget, as on the embedded platform
 
 
@@ -251,7 +252,8 @@ def _priced(
     for key in read_back:
         requests[key] += 1
     cost = cost_of(plan.changes, live, requests, per_window=wishes.requests_per_window, window=transport.WINDOW)
-    return replace(plan, warnings=(*repository.warnings, *plan.warnings), cost=cost)
+    warnings = (*repository.warnings, *plan.warnings)
+    return replace(plan, warnings=warnings, undoes=wishes.undoes, cost=cost)
 
 
 def _refuse_unknown(scope: frozenset[str], repository: Repository, live: State) -> None:

@@ -63,9 +63,9 @@ def apply(
     terminal = options.terminal
     limit = record.seconds(time_limit) if time_limit else None
     with connecting.loaded_to_write(options, at) as repository:
-        wishes.tell_undone(options.folder, at, terminal)
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
-        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
+        undoes = wishes.undone(options, repository, at, scope)
+        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify, undoes=undoes)
         orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, at), limit)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             return applied(connection, asked, orders, terminal)

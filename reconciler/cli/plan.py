@@ -83,9 +83,9 @@ def plan(
 
     terminal = options.terminal
     with connecting.loaded(options, at) as repository:
-        wishes.tell_undone(options.folder, at, terminal)
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
-        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify)
+        undoes = wishes.undone(options, repository, at, scope)
+        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify, undoes=undoes)
         if base:
             with connecting.loaded(options, base) as before:
                 shown = run.between(before, repository, asked)

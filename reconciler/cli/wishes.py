@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from reconciler.cli import connecting
 from reconciler.cli.files import read as read
@@ -18,7 +17,7 @@ from reconciler.names import did_you_mean
 from reconciler.plan import Plan
 from reconciler.run import NOBODY, Wishes
 
-TOLD = 10  # commits
+_PLATFORM = ("platform.yaml", "platform")  # files that every customer stands on
 OWN = ".reconciler/"  # what we keep beside the repository, ignored by git or not
 
 
@@ -46,7 +45,13 @@ def scope(repository: Repository, customers: Iterable[str], since: str, at: str,
 
 
 def of(
-    options: Options, *, scope: frozenset[str], adopt: Iterable[str], allow_deletes: int, verify: int | None
+    options: Options,
+    *,
+    scope: frozenset[str],
+    adopt: Iterable[str],
+    allow_deletes: int,
+    verify: int | None,
+    undoes: tuple[str, ...] = (),
 ) -> Wishes:
     return Wishes(
         today=datetime.datetime.now(datetime.UTC).date(),
@@ -54,6 +59,7 @@ def of(
         adopt=frozenset(adopt),
         allow_deletes=allow_deletes,
         verify=verify,
+        undoes=undoes,
         requests_per_window=connecting.requests_per_window(options),
     )
 
@@ -78,13 +84,16 @@ def changed_since(repository: Repository, ref: str) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def tell_undone(folder: Path, at: str, terminal: Terminal) -> None:
-    """With --at: the commits that going back to that one undoes, newest first."""
-    undone = git.undone_by(folder, git.commit(folder, at)) if at else ()
-    for commit in undone[:TOLD]:
-        terminal.say(f"undoes {commit.id[:12]} {terminal.printable(commit.subject)}")
-    if len(undone) > TOLD:
-        terminal.say(f"undoes {len(undone) - TOLD:,} more")
+def undone(options: Options, repository: Repository, at: str, scope: frozenset[str]) -> tuple[str, ...]:
+    """With --at: the commits that going back to that one undoes. Of some customers, those that touched their folders
+    or the platform's files; a customer that the commit does not have may have been anywhere."""
+    if not at:
+        return ()
+    root = connecting.repository_root(options.folder)
+    known = repository.customers
+    folders = [known[one].folder for one in sorted(scope)] if scope <= known.keys() else []
+    commits = git.undone_by(root, git.commit(root, at), [*folders, *_PLATFORM] if folders else ["."])
+    return tuple(f"{commit.id[:12]} {commit.subject}" for commit in commits)
 
 
 def refuse_unknown(customers: Iterable[str], repository: Repository) -> None:

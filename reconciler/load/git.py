@@ -68,9 +68,10 @@ def remote(root: Path) -> str:
     return _git(root, "remote", "get-url", "origin").stdout.decode("utf-8", "replace").strip()
 
 
-def undone_by(root: Path, target: Commit) -> tuple[Commit, ...]:
-    """The commits between a target and what is checked out, newest first: what going back to it undoes."""
-    found = _git(root, "log", "--format=%H %s", f"{target.id}..HEAD", "--", ".")
+def undone_by(root: Path, target: Commit, paths: Sequence[str] = (".",)) -> tuple[Commit, ...]:
+    """The commits between a target and what is checked out that touched these paths, newest first: what going back to
+    it undoes."""
+    found = _git(root, "log", "--format=%H %s", f"{target.id}..HEAD", "--", *paths)
     lines = found.stdout.decode("utf-8", "replace").splitlines()
     return tuple(Commit(line[:40], line[41:]) for line in lines if len(line) >= 40)
 

@@ -152,6 +152,7 @@ class Plan:
     coverage: Coverage | None = None  # of --verify
     unchanged: int = 0
     scope: tuple[str, ...] = ()  # the customers that were looked at; () for all
+    undoes: tuple[str, ...] = ()  # of --at: the commits that going back undoes, newest first, "1f3c2a9b77d0 subject"
     cost: Cost = field(default_factory=Cost)
 
     @property

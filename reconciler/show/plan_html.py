@@ -326,6 +326,8 @@ def _notes(plan: Plan) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "kept", told, tuple(key.name for key in plan.orphans)
     if plan.scope:
         yield "scope", "only these customers were looked at; nothing else is touched", plan.scope
+    if plan.undoes:
+        yield "undoes", words.many(len(plan.undoes), "commit", "commits"), plan.undoes
 
 
 def _resource(name: str) -> str:

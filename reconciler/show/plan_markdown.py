@@ -314,6 +314,9 @@ def _notes(plan: Plan) -> Iterator[str]:
         lines.append(f"- kept: {count} ours, gone from the repository: {_keys(plan.orphans)}")
     if plan.scope:
         lines.append(f"- scope: only {words.some(list(map(name, plan.scope)))}; nothing else is touched")
+    if plan.undoes:
+        commits = words.some([code(one, LONGEST_NAME) for one in plan.undoes], words.COMMITS_SHOWN)
+        lines.append(f"- undoes {words.many(len(plan.undoes), 'commit', 'commits')}: {commits}")
     if lines:
         yield "\n".join(lines)
 

@@ -260,6 +260,11 @@ def _notes(plan: Plan, style: Style) -> Iterator[str]:
         yield f"{_label('scope', style)}only {shown(words.some(plan.scope))}; nothing else is touched"
     if plan.changes:
         yield f"{_label('cost', style)}{words.bill(plan.cost)}"
+    if plan.undoes:
+        yield f"{_label('undoes', style)}{words.many(len(plan.undoes), 'commit', 'commits')}"
+        yield from (f"{'':12}{style.cut(shown(one), 12)}" for one in plan.undoes[: words.COMMITS_SHOWN])
+    if len(plan.undoes) > words.COMMITS_SHOWN:
+        yield f"{'':12}and {words.number(len(plan.undoes) - words.COMMITS_SHOWN)} more"
 
 
 def _note(label: str, told: str, keys: Iterable[Key], style: Style) -> str:

@@ -32,6 +32,7 @@ NONE = "none"
 SHORT_DIGEST = 8
 PLAN_DIGEST = 12  # what --expect takes at least
 NAMES_SHOWN = 4
+COMMITS_SHOWN = 10
 GIST_SHOWN = 3
 
 _PLAIN = re.compile(r"[\w./:@+-]+")  # a string that can stand without quotes

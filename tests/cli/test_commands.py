@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -270,16 +271,30 @@ def test_base_compares_two_commits_without_account_or_token(committed: Path) -> 
     assert run(committed, "plan", "--base", "HEAD", "--at", "HEAD", "--exit-code").code == 0
 
 
+def below(out: str, label: str) -> list[str]:
+    """The indented lines below a label of a plan."""
+    lines = out.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith(label)) + 1
+    return list(itertools.takewhile(lambda line: line.startswith("   "), lines[begin:]))
+
+
 def test_at_applies_a_commit_and_leaves_the_work_tree_alone(committed: Path, tmp_path: Path) -> None:
     first = git(committed, "rev-parse", "HEAD")
     edit(committed, SHOP, "hello", "hello again")
     edit(committed, "customers/initech/status.mjs", "hello", "hello again")
     git(committed, "commit", "--quiet", "--all", "--message", "the second")
+    edit(committed, INITECH, "hello", "hi")
+    git(committed, "commit", "--quiet", "--all", "--message", "the third")
     assert run(committed, "apply", "--local", "--yes").code == 0
     edit(committed, SHOP, "hello again", "not committed")
 
     ran = run(committed, "plan", "--local", "--at", first)
-    assert "the second" in ran.err
+    assert [line.split(maxsplit=1)[1] for line in below(ran.out, "undoes")] == ["the third", "the second"]
+    ran = run(committed, "plan", "--local", "--at", first, "--customer", "globex")
+    assert [line.split(maxsplit=1)[1] for line in below(ran.out, "undoes")] == ["the second"]
+    assert "the second" in run(committed, "plan", "--local", "--at", first, "--format", "markdown").out
+    document = json.loads(run(committed, "plan", "--local", "--at", first, "--format", "json").out)
+    assert [one.partition(" ")[2] for one in document["undoes"]] == ["the third", "the second"]
     audit = tmp_path / "audit"
     words = ("--at", first, "--customer", "globex", "--audit", str(audit))
     assert run(committed, "apply", "--local", "--yes", *words).code == 0
