@@ -30,6 +30,8 @@ _INTERNAL_ERROR = (
     b'{"result":null,"success":false,"errors":[{"code":10002,"message":"An internal error occurred"}],"messages":[]}'
 )
 _BODILESS = (204, 304)
+LARGEST_BODY = 128 << 20  # bytes; a KV bulk write has 100 MB at most
+MOST_DIGITS = 12  # of a Content-Length
 
 
 class Server:
@@ -148,12 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if not self.parse_request():
             return
-        body = self._body()
-        if body is None:
-            return
         host = self.headers.get("host", "")
         if refusal := _foreign(LOOPBACK if host in self.server.names else host, self.headers.get("origin", "")):
-            self._send_whole(403, refusal)
+            self._send_whole(403, refusal)  # before a byte of its body is read
+            return
+        body = self._body()
+        if body is None:
             return
         try:
             self._run(body)
@@ -228,13 +230,19 @@ class _Handler(BaseHTTPRequestHandler):
         """The whole body; None when it is malformed and has been answered."""
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             try:
-                return b"".join(_chunks(self.rfile))
+                return b"".join(_chunks(self.rfile, LARGEST_BODY))
+            except OverflowError:
+                self.send_error(413)
+                return None
             except ValueError:
                 self.send_error(400)
                 return None
         length = self.headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit():
             self.send_error(400)
+            return None
+        if len(length) > MOST_DIGITS or int(length) > LARGEST_BODY:
+            self.send_error(413)
             return None
         return self.rfile.read(int(length))
 
@@ -302,9 +310,14 @@ def _refusal(message: str) -> bytes:
     return json.dumps({"result": None, "success": False, "errors": [error], "messages": []}).encode()
 
 
-def _chunks(stream: Any) -> Iterator[bytes]:
-    """The pieces of a chunked body; ValueError when it is malformed."""
+def _chunks(stream: Any, most: int) -> Iterator[bytes]:
+    """The pieces of a chunked body; ValueError when it is malformed, OverflowError when it is larger than allowed."""
     while size := int(stream.readline(64).split(b";")[0], 16):
+        most -= size
+        if size < 0:
+            raise ValueError("a chunk has no negative size")
+        if most < 0:
+            raise OverflowError
         yield stream.read(size)
         stream.readline(8)
     while stream.readline(65536).strip():

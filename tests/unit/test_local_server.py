@@ -121,6 +121,23 @@ def test_a_malformed_length_is_refused(server: Server, length: str) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("Host: localhost\r\nContent-Length: 134217729\r\n\r\n", 413),
+        (f"Host: localhost\r\nContent-Length: {'9' * 5000}\r\n\r\n", 413),
+        ("Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n8000001\r\n", 413),
+        ("Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400),
+        ("Host: evil.example\r\nContent-Length: 1000\r\n\r\n", 403),
+        ("Host: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 1000\r\n\r\n", 403),
+    ],
+)
+def test_a_body_that_is_not_wanted_is_not_waited_for(server: Server, head: str, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(f"POST / HTTP/1.1\r\n{head}".encode())
+        assert connection.recv(4096).startswith(f"HTTP/1.1 {status} ".encode())
+
+
 def test_a_reply_without_a_length_is_streamed() -> None:
     with Server(stream) as server:
         assert ask(server, "GET", "/") == (200, b"one two")
