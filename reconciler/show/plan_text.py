@@ -15,7 +15,7 @@ from reconciler.model import Key
 from reconciler.plan import Action, Change, CodeChange, FieldChange, Plan
 from reconciler.show import words
 from reconciler.show.outline import Entry, Group, Outline, outline
-from reconciler.show.style import PLAIN, Style, columns, pad, shown
+from reconciler.show.style import PLAIN, Style, columns, cut, pad, shown
 
 # A plan of more entries than this is told in one line each, the first few of each customer; deletes always by name.
 DETAILED_ENTRIES = 200
@@ -189,8 +189,18 @@ def _field(field: FieldChange, action: Action, style: Style) -> str:
     if action is not Action.UPDATE:
         one = words.sides(field)[1 if action is Action.CREATE else 0]
         return f"      {path}  {style.cut(shown(one), 8 + columns(path))}"
-    told = shown(words.moved(field))
-    return f"      {path}  {style.cut(told, 8 + columns(path))}"
+    return f"      {path}  {_moved(field, style, 8 + columns(path))}"
+
+
+def _moved(field: FieldChange, style: Style, used: int) -> str:
+    """`50 → 80`; where that is too long, as much of each side as fits, since the arrow is what tells."""
+    told, room = shown(words.moved(field)), max(20, style.width - used)
+    before, after = (shown(side) for side in words.sides(field))
+    if columns(told) <= room or told != f"{before} → {after}":
+        return style.cut(told, used)
+    spare = room - columns(" → ")
+    left = min(columns(before), max(spare // 2, spare - columns(after)))
+    return f"{cut(before, left)} → {cut(after, spare - left)}"
 
 
 def _code(code: CodeChange, action: Action, style: Style, whose: str = "") -> Iterator[str]:
