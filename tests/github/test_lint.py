@@ -54,6 +54,28 @@ def test_zizmor_has_nothing_to_report() -> None:
     lint("zizmor", "--offline", "--pedantic", "--quiet", "--no-progress", ".github", "action.yml")
 
 
+def test_the_workflows_of_the_guides_are_held_to_the_same(tmp_path: Path) -> None:
+    found = documented()
+    assert found
+    for name, text in found.items():
+        (tmp_path / name).write_text(text)
+        lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(tmp_path / name))
+        assert not [script for script in scripts_of(yaml.load(text, Loader=yaml.BaseLoader)) if "${{" in script]
+        pins = set(re.findall(r"uses: (actions/.*)", text))
+        assert pins <= {one for file in WORKFLOWS for one in re.findall(r"uses: (actions/.*)", file.read_text())}
+    config = str(ROOT / ".github/zizmor.yml")
+    lint(
+        "zizmor",
+        "--offline",
+        "--pedantic",
+        "--quiet",
+        "--no-progress",
+        "--config",
+        config,
+        *map(str, tmp_path.iterdir()),
+    )
+
+
 def test_the_schemas_of_github_hold() -> None:
     lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS))
     lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *map(str, ACTIONS))
@@ -148,3 +170,11 @@ def scripts_of(part: object) -> list[str]:
         own = [part["run"]] if isinstance(part.get("run"), str) else []
         return own + [script for one in part.values() for script in scripts_of(one)]
     return [script for one in part for script in scripts_of(one)] if isinstance(part, list) else []
+
+
+def documented() -> dict[str, str]:
+    """The workflows that the guides print whole, by file name."""
+    block = re.compile(r"^```yaml\n# \.github/workflows/([\w-]+\.yml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return {
+        name: text for page in sorted((ROOT / "docs").glob("*.md")) for name, text in block.findall(page.read_text())
+    }

@@ -19,6 +19,7 @@ from reconciler.cli.init import init
 from reconciler.github import templates
 from tests.github import workflow
 from tests.github.expressions import Expressions
+from tests.github.test_lint import documented
 from tests.github.world import FILES, SHOP, WRITE_TOKEN, World, by_hand, event_of, nightly, push, world
 
 NEW_SHOP = 'export default { fetch: () => new Response("new shop") };\n'
@@ -170,6 +171,17 @@ def from_init(folder: Path) -> dict[str, str]:
         **files,
         templates.RECONCILER: "wfp-reconciler @ https://example.com/wfp_reconciler-0.1.0-py3-none-any.whl\n",
     }
+
+
+@pytest.mark.deep
+def test_the_rounds_of_the_guide_apply_and_then_find_nothing_to_do(acme: World) -> None:
+    files = {f".github/workflows/{name}": text for name, text in documented().items()}
+    commit = acme.repository.commit({**files, SHOP: NEW_SHOP})
+    first, second = (acme.run("apply-in-rounds.yml", nightly(commit)) for _ in range(2))
+    assert (first.result, second.result) == ("success", "success"), first.log
+    assert "**1 applied**" in first.summary
+    assert "**nothing was changed**" in second.summary
+    assert acme.code("globex-shop") == NEW_SHOP
 
 
 CALLER = """\
