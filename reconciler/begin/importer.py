@@ -54,6 +54,8 @@ class Around:
     platform: str
     namespace: str
     account_id: str = ""
+    trusted: bool = False
+    injected: frozenset[str] = frozenset()  # names of modules that are the platform's, whatever version a script has
     new: bool = True
     modules: Mapping[str, bytes] = field(default_factory=dict)  # the platform modules that it has
     tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what holds below a customer; "" for none
@@ -121,6 +123,13 @@ class _Draft:
     said: Mapping[str, factoring.Said]
     terms: factoring.Terms
     modules: Mapping[str, bytes]  # the platform's
+    injected: frozenset[str]  # those of them that a script may have in another version
+
+    def is_own(self, module: Module) -> bool:
+        """Whether a module is the script's, and not the platform's that every upload gets."""
+        if module.name in self.injected and module.name in self.modules:
+            return False
+        return self.modules.get(module.name) != module.content
 
 
 def _draft(found: Sequence[Found], ids: Mapping[str, str], around: Around, notes: dict[str, list[str]]) -> _Draft:
@@ -128,8 +137,9 @@ def _draft(found: Sequence[Found], ids: Mapping[str, str], around: Around, notes
     said = {one.script: _said(one, notes[one.script]) for one in found}
     tags = {one.script: frozenset(one.worker.tags) - {PROTECT_TAG, one.told_by} for one in found}
     if around.new:
-        return _Draft(found, ids, said, factoring.factored(said, ids, tags), _shared_modules(found))
-    return _Draft(found, ids, said, factoring.chosen(said, ids, tags, around.tiers), around.modules)
+        modules = {**_shared_modules(found), **_named_modules(found, around.injected)}
+        return _Draft(found, ids, said, factoring.factored(said, ids, tags), modules, around.injected)
+    return _Draft(found, ids, said, factoring.chosen(said, ids, tags, around.tiers), around.modules, around.injected)
 
 
 def _files(
@@ -150,15 +160,17 @@ def _files(
         for script, path, content in code:
             contents[f"{folder}/{path}"] = content
             owners[f"{folder}/{path}"] = script
-    told = {one.script: (*notes[one.script], *_gained(one, draft.modules)) for one in draft.found}
+    told = {one.script: (*notes[one.script], *_gained(one, draft)) for one in draft.found}
     return Written(contents, owners, folders, left_out, {name: why for name, why in told.items() if why})
 
 
-def _gained(one: Found, modules: Mapping[str, bytes]) -> Iterator[str]:
-    names = {module.name for module in one.worker.modules}
-    for name in modules:
-        if name not in names:
+def _gained(one: Found, draft: _Draft) -> Iterator[str]:
+    carried = {module.name: module.content for module in one.worker.modules}
+    for name, content in draft.modules.items():
+        if name not in carried:
             yield f"it does not carry the platform module {name}, and will after an apply"
+        elif name in draft.injected and carried[name] != content:
+            yield f"its platform module {name} is another version than the repository's, which an apply brings"
 
 
 def differences(one: Found, written: Worker) -> tuple[str, ...]:
@@ -284,6 +296,18 @@ def _shared_modules(found: Sequence[Found]) -> dict[str, bytes]:
     return {name: content for (name, content), times in sorted(counted.items()) if times == len(with_code)}
 
 
+def _named_modules(found: Sequence[Found], names: frozenset[str]) -> dict[str, bytes]:
+    """The version that most scripts have of each; of equals the first in the order of their hashes."""
+    modules = {}
+    for name in sorted(names):
+        counted = Counter(module.content for one in found for module in one.worker.modules if module.name == name)
+        if counted:
+            most = max(counted.values())
+            versions = [content for content, times in counted.items() if times == most]
+            modules[name] = min(versions, key=lambda content: hashlib.sha256(content).digest())
+    return modules
+
+
 def _said(one: Found, notes: list[str]) -> dict[str, Any]:
     """Everything of a script that is not code, as if nothing were below it."""
     notes += [
@@ -347,7 +371,7 @@ def _customer(
     code: list[tuple[str, str, bytes]] = []
     for one in scripts:
         place = f"{one.script}/" if len(scripts) > 1 else ""
-        own = [module for module in one.worker.modules if draft.modules.get(module.name) != module.content]
+        own = [module for module in one.worker.modules if draft.is_own(module)]
         code += [(one.script, f"{place}{module.name}", module.content) for module in own]
         others = _named([f"{place}{module.name}" for module in own if module.name != one.worker.main], place)
         own_tags = sorted(set(one.worker.tags) - tags - {customer, tier, PROTECT_TAG})
@@ -374,6 +398,7 @@ def _platform(around: Around, terms: factoring.Terms, modules: Mapping[str, byte
         "platform": around.platform,
         **({"account_id": around.account_id} if around.account_id else {}),
         "namespace": around.namespace,
+        **({"trusted": True} if around.trusted else {}),
         **({"defaults": dict(terms.defaults)} if terms.defaults else {}),
         **({"platform_modules": {name: f"platform/{name}" for name in sorted(modules)}} if modules else {}),
         **({"tiers": dict(terms.tiers)} if terms.tiers else {}),

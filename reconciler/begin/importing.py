@@ -26,7 +26,7 @@ from reconciler.kinds.connection import Connection
 from reconciler.load import customer_file, files, layers, platform_file, source
 from reconciler.load.repository import Repository, Terms
 from reconciler.look import wire
-from reconciler.look.replies import Row
+from reconciler.look.replies import Namespace, Row
 from reconciler.model import Module, owner_in
 
 SPOOL = Path(".reconciler/import")
@@ -44,13 +44,19 @@ class Staged:
     differing: Mapping[str, tuple[str, ...]]  # what an apply would change of a script, beside our marks
 
 
+def namespace(connection: Connection) -> Namespace:
+    """The live namespace. Raises UsageProblem when there is none of that name."""
+    found = connection.api.namespace(connection.namespace)
+    if found is None:
+        what = f"there is no namespace {connection.namespace} in this account"
+        fix = "name another with --namespace; `reconciler doctor` shows the first of them"
+        raise UsageProblem([Problem(what, fix=fix, code="unknown-namespace")])
+    return found
+
+
 def read(connection: Connection, root: Path, rule: Rule, *, progress: Callable[[int, int], None]) -> list[Found]:
     """Every live script that the repository does not declare: two calls each, less those that were read before."""
     _refuse_links(root, [str(SPOOL)])
-    if connection.api.namespace(connection.namespace) is None:
-        what = f"there is no namespace {connection.namespace} in this account"
-        fix = "name another with --namespace; `wrangler dispatch-namespace list` shows them"
-        raise UsageProblem([Problem(what, fix=fix, code="unknown-namespace")])
     declared = {script.name for script in connection.repository.scripts()}
     listing = connection.api.scripts(connection.namespace)
     if listing.incomplete_because:
@@ -71,14 +77,22 @@ def read(connection: Connection, root: Path, rule: Rule, *, progress: Callable[[
     return found
 
 
-def around(repository: Repository, *, new: bool, account_id: str = "") -> Around:
+def around(
+    repository: Repository,
+    *,
+    new: bool,
+    account_id: str = "",
+    trusted: bool = False,
+    injected: frozenset[str] = frozenset(),
+) -> Around:
     """What there is to write into."""
     platform, terms = repository.platform, repository.terms
     if new or terms is None:
-        return Around(platform.name, platform.namespace, account_id)
+        return Around(platform.name, platform.namespace, account_id, trusted, injected)
     return Around(
         platform.name,
         platform.namespace,
+        injected=injected,
         new=False,
         modules={one.name: one.content for one in terms.modules},
         tiers=_resolved(terms),

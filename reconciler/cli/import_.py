@@ -22,12 +22,24 @@ if TYPE_CHECKING:
 @click.option("--customer-name", default="", metavar="PATTERN", help="Whose a script is: its name, e.g. '(.+?)-.*'.")
 @click.option("--namespace", default="", metavar="NAME", help="The live namespace, for a folder without platform.yaml.")
 @click.option("--platform", "platform", default="", metavar="ID", help="The platform's id, for a new platform.yaml.")
+@click.option(
+    "--platform-module",
+    "injected",
+    multiple=True,
+    metavar="NAME",
+    help="A module that the platform injects, whatever version of it a script has.",
+)
 @common
-def import_(options: Options, customer_tag: str, customer_name: str, namespace: str, platform: str) -> int:
+def import_(
+    options: Options, customer_tag: str, customer_name: str, namespace: str, platform: str, injected: tuple[str, ...]
+) -> int:
     """Write customers/ from what is live: code, settings, bindings, limits and tags.
 
     In a folder without platform.yaml it writes that too. Scripts that the repository declares already are left alone.
     An interrupted import goes on where it was. Ends by proving that what it wrote is what is live.
+
+    A module that every script has alike is taken for the platform's. One that is named with --platform-module is the
+    platform's in any case: most scripts' version of it is written, and an apply brings that to all.
     """
     from reconciler.begin import importer, importing
     from reconciler.cli import connecting
@@ -44,6 +56,7 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
         raise click.UsageError(f"platform.yaml here names the namespace {repository.platform.namespace}")
     root = repository.root
     with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
+        live = importing.namespace(connection)
         found = importing.read(
             connection,
             root,
@@ -52,7 +65,9 @@ def import_(options: Options, customer_tag: str, customer_name: str, namespace: 
         )
         account = "" if options.local else connection.api.account
     terminal.finish()
-    around = importing.around(repository, new=new, account_id=account)
+    around = importing.around(
+        repository, new=new, account_id=account, trusted=bool(live.trusted), injected=frozenset(injected)
+    )
     staged = importing.stage(root, found, around, repository)
     importing.place(root, staged.written)
     connecting.load(options)  # whole, with what was there before

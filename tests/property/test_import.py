@@ -69,10 +69,13 @@ class Account:
         outlook = run.look_and_plan(connection, run.Wishes(TODAY, requests_per_window=0, **wishes))
         return run.explained(outlook)
 
-    def import_into(self, root: Path, rule: importer.Rule, platform: str = "acme") -> importing.Staged:
-        repository = Repository(root, Platform(platform, NAMESPACE, Where("platform.yaml")), {})
-        found = importing.read(self.connection(repository), root, rule, progress=lambda done, total: None)
-        staged = importing.stage(root, found, importing.around(repository, new=True), repository)
+    def import_into(self, root: Path, rule: importer.Rule, injected: frozenset[str] = frozenset()) -> importing.Staged:
+        repository = Repository(root, Platform("acme", NAMESPACE, Where("platform.yaml")), {})
+        connection = self.connection(repository)
+        live = importing.namespace(connection)
+        found = importing.read(connection, root, rule, progress=lambda done, total: None)
+        around = importing.around(repository, new=True, trusted=bool(live.trusted), injected=injected)
+        staged = importing.stage(root, found, around, repository)
         importing.place(root, staged.written)
         importing.forget(root)
         return staged

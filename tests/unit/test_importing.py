@@ -14,6 +14,7 @@ from reconciler.errors import UsageProblem, Where
 from reconciler.load.repository import Platform, Repository
 from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
 from reconciler.look import transport
+from reconciler.plan import Cause
 from tests.property.test_import import CODE, ESM, NAMESPACE, Account, accounts, files_below, load
 from tests.scenarios.platform import ACCOUNT
 
@@ -166,6 +167,39 @@ def test_scripts_that_cannot_be_said_are_named_and_left_alone(account: Account) 
     assert {change.key.name for change in plan.changes} == {"globex-shop", "initech-status"}
 
 
+def test_a_module_that_is_named_is_the_platforms_whatever_version_a_script_has(account: Account) -> None:
+    fill(account)
+    terms = {"main_module": "main.mjs", "compatibility_date": "2026-10-01"}
+    old = ("platform_module.mjs", ESM, b"export const platform = 0;\n")
+    account.upload("hooli-old", {**terms, "tags": ["customer-hooli"]}, [main("old"), old])
+    account.upload("hooli-none", {**terms, "tags": ["customer-hooli"]}, [main("none")])
+    plain = account.import_into(account.folder / "plain", BY_TAG)
+    assert (plain.differing, [path for path in plain.written.files if path.startswith("platform/")]) == ({}, [])
+    named = account.import_into(account.folder / "named", BY_TAG, injected=frozenset(["platform_module.mjs"]))
+    assert named.written.files["platform/platform_module.mjs"] == SHARED[2]
+    assert [path for path in named.written.files if path.endswith("/platform_module.mjs")] == [
+        "platform/platform_module.mjs"
+    ]
+    assert named.differing == {"hooli-none": ("modules",), "hooli-old": ("modules",)}
+    assert named.written.notes == {
+        "hooli-none": ("it does not carry the platform module platform_module.mjs, and will after an apply",),
+        "hooli-old": (
+            "its platform module platform_module.mjs is another version than the repository's, which an apply brings",
+        ),
+    }
+    account.apply(account.folder / "named", adopt=frozenset(["*"]))
+    assert not account.plan(account.folder / "named", verify=None)
+
+
+def test_a_namespace_that_trusts_its_workers_stays_so(account: Account) -> None:
+    fill(account)
+    account.call("PATCH", "", json={"trusted_workers": True})
+    root = account.folder / "new"
+    account.import_into(root, BY_TAG)
+    assert "trusted: true\n" in (root / "platform.yaml").read_text()
+    assert {change.cause for change in account.plan(root, adopt=frozenset(["*"])).changes} == {Cause.ADOPTED}
+
+
 def test_an_interrupted_import_goes_on_where_it_was(account: Account) -> None:
     fill(account)
     root = account.folder / "new"
@@ -180,7 +214,7 @@ def test_an_interrupted_import_goes_on_where_it_was(account: Account) -> None:
         importing.read(connection, root, BY_TAG, progress=stop)
     again = account.connection(repository)
     found = importing.read(again, root, BY_TAG, progress=lambda done, total: None)
-    assert again.api.requests == 2  # the namespace and its listing: no script is read a second time
+    assert again.api.requests == 1  # the listing: no script is read a second time
     staged = importing.stage(root, found, importing.around(repository, new=True), repository)
     (root / "customers").mkdir()
     (root / importing.SPOOL / "tree/customers/globex").replace(root / "customers/globex")  # and was killed here
@@ -216,7 +250,7 @@ def test_a_link_never_leads_an_import_elsewhere(account: Account, tmp_path: Path
 def test_a_namespace_that_is_not_there_is_told(account: Account, tmp_path: Path) -> None:
     repository = Repository(tmp_path, Platform("acme", "gone", Where("platform.yaml")), {})
     with pytest.raises(UsageProblem) as refused:
-        importing.read(account.connection(repository), tmp_path, BY_TAG, progress=lambda done, total: None)
+        importing.namespace(account.connection(repository))
     assert refused.value.problems[0].what == "there is no namespace gone in this account"
 
 
