@@ -36,7 +36,7 @@ LIBRARIES = {
     "rich": ("show", "cli", "dev"),
     "click": ("cli",),
     "jinja2": ("show", "dev"),
-    "sqlite3": ("look.ledger", "load.compiling", "local", "dev"),
+    "sqlite3": ("look.ledger", "load.compiled_cache", "local", "dev"),
 }
 _FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
