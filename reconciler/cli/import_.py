@@ -68,7 +68,9 @@ def import_(
     around = importing.around(
         repository, new=new, account_id=account, trusted=bool(live.trusted), injected=frozenset(injected)
     )
+    terminal.progress(f"writing and proving {len(found):,} scripts")
     staged = importing.stage(root, found, around, repository)
+    terminal.finish()
     importing.place(root, staged.written)
     connecting.load(options)  # whole, with what was there before
     importing.forget(root)

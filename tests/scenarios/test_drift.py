@@ -120,6 +120,15 @@ def test_settings_that_move_nothing_are_found_by_reading_back(
     assert live.drift(verify=None) == {}
 
 
+def test_drift_of_an_unchanged_namespace_costs_what_a_plan_costs(platform: Platform) -> None:
+    platform.apply()
+    assert not platform.plan()
+    calls = list(platform.calls)
+    assert platform.drift() == {}
+    assert platform.calls == calls
+    assert len(calls) <= 7
+
+
 def test_a_mark_that_someone_else_set_is_trusted_until_it_is_read_back(live_without_ledger: Platform) -> None:
     """A forged digest passes for ours when no ledger knows better; --verify reads what is behind it."""
     live = live_without_ledger
