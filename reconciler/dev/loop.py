@@ -51,6 +51,7 @@ class Loop:
             self._greet(platform, time.time() - began, once=once)
             if once:
                 return first.exit_code
+            platform.expect_saves()
             with self._watched():
                 self._follow(platform)
         self._terminal.say("stopped: nothing is left running")

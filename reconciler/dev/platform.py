@@ -115,6 +115,9 @@ class Platform:
     def ready(self) -> None:
         """Wait until the data plane answers. Raises LocalError when it cannot."""
         self._starting.runtime()
+
+    def expect_saves(self) -> None:
+        """Be ready for them: nobody shall wait for the first one's check."""
         self._checking.prepare()
 
     @property
@@ -255,7 +258,7 @@ class _Checking:
         return [str(one) for one in checker.check(script)] if checker else []
 
     def prepare(self) -> None:
-        """Be ready for the next save, without anybody's waiting for it."""
+        """Start, without anybody's waiting for it."""
         threading.Thread(target=self._ready, name="start of the check", daemon=True).start()
 
     def end(self) -> None:
