@@ -3,12 +3,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test deep lint docs sbom setup clean
+.PHONY: help demo test deep faults lint docs sbom setup clean
 
 help:
 	@echo "make demo    set up and run the whole story on the embedded platform"
 	@echo "make test    set up and run the tests"
 	@echo "make deep    the slow tests: fault campaigns, fuzzing"
+	@echo "make faults  the fault campaign alone, with its figures (docs/faults.md)"
 	@echo "make lint    ruff, mypy, and pages that are made from the code"
 	@echo "make docs    docs/ as a site, in site/"
 	@echo "make sbom    what it is made of, with hashes and licences, as CycloneDX in dist/"
@@ -18,6 +19,9 @@ demo: setup
 
 test: setup tests/conformance/wrangler/node_modules/installed
 	@$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+faults: setup
+	@$(BIN)/python -m tests.campaign
 
 deep: setup
 	@$(BIN)/python -m pytest -q -m deep

@@ -225,14 +225,22 @@ def over_network() -> httpx.BaseTransport:
 
 
 def _retry_after(response: httpx.Response, now: float) -> float | None:
-    """Seconds that the server asked for, as a number or as a date; None when it did not say, or said nonsense."""
+    """Seconds that the server asked for, as a number or as a date; None when it did not say, or said nonsense.
+
+    A date is counted from the server's own, where it tells it: this machine's clock may be a day behind.
+    """
     text = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", text):
         return float(text)
+    until, there = _moment(text), _moment(response.headers.get("date", ""))
+    return None if until is None else max(0.0, until - (now if there is None else there))
+
+
+def _moment(text: str) -> float | None:
     try:
         date = email.utils.parsedate_to_datetime(text)
         zone = date.tzinfo or datetime.UTC  # a date of this form is UTC's, also where it says -0000
-        return max(0.0, date.replace(tzinfo=zone).timestamp() - now)
+        return date.replace(tzinfo=zone).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -71,7 +71,9 @@ class Account:
         self.gate = Gate(create_app(self.store))
         self.server = Server(self.gate).start()
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, stdout: int | IO[bytes] = subprocess.PIPE, preexec_fn: Callable[[], None] | None = None
+    ) -> subprocess.Popen[str]:
         environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
             "CLOUDFLARE_API_TOKEN": LOCAL_TOKEN,
@@ -82,10 +84,11 @@ class Account:
         return subprocess.Popen(
             [sys.executable, "-m", "reconciler", *words, "-C", str(self.folder)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            preexec_fn=preexec_fn,
         )
 
     def run(self, *words: str) -> tuple[int, str, str]:

@@ -29,6 +29,7 @@ from reconciler.local.faults import Faults
 from reconciler.local.store import ORDINARY, Store
 from reconciler.local.switches import Switches
 from reconciler.look import cloudflare, transport
+from reconciler.look.budget import Budget
 from reconciler.look.ledger import Ledger
 from reconciler.model import Secret
 from reconciler.plan import Plan
@@ -217,10 +218,17 @@ class Platform:
         watched = observing.observe(connection, outlook.desired, outlook.live, frozenset(observe))
         return drift.findings(plan, connection.repository.platform.expected_drift, TODAY, watched)
 
-    def connection(self, way: Callable[[httpx.BaseTransport], httpx.BaseTransport] = lambda line: line) -> Connection:
+    def connection(
+        self,
+        way: Callable[[httpx.BaseTransport], httpx.BaseTransport] = lambda line: line,
+        *,
+        budget: Budget | None = None,
+        **how: Any,
+    ) -> Connection:
         """A new run: files and ledger read anew, calls counted from nothing. `way` wraps the line."""
         self.line = self._line()
-        through = transport.Polite(way(self.line), transport.Unlimited(), sleep=self.clock.sleep, jitter=lambda: 0.0)
+        shared = budget or transport.Unlimited()
+        through = transport.Polite(way(self.line), shared, sleep=self.clock.sleep, jitter=lambda: 0.0, **how)
         api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), ACCOUNT, through)
         repository = self.load()
         scope = f"{ACCOUNT}/{repository.platform.namespace}/{repository.platform.name}"

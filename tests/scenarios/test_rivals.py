@@ -19,7 +19,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.local.switches import Switches
 from reconciler.plan import Action
 from reconciler.plan.results import Outcome
-from tests.scenarios.faults import PLANS
+from tests.campaign.plans import everything_at_once
 from tests.scenarios.platform import MODULE, Platform, Strike
 
 NAMESPACE = "acme-production"
@@ -31,7 +31,7 @@ class Rivalry:
 
     def __init__(self, folder: Path) -> None:
         self.ours, self.theirs = Platform(folder / "ours"), Platform(folder / "theirs")
-        PLANS["everything at once"](self.ours)
+        everything_at_once(self.ours)
         self.theirs.store.close()
         self.theirs.store, self.theirs.clock, self.theirs.faults = self.ours.store, self.ours.clock, self.ours.faults
         self.ours.upload_elsewhere("stranger", STRANGE)

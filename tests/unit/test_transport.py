@@ -192,6 +192,14 @@ def test_a_wait_is_as_long_as_the_server_asks_for(world: World, header: str, sec
     assert [left for left, _ in world.waits] == pytest.approx([seconds - n for n in range(math.ceil(seconds))])
 
 
+def test_a_date_is_counted_from_the_servers_own(world: World) -> None:
+    """And not from this machine's, whose clock may be wrong."""
+    dates = {"date": email.utils.formatdate(NOW + 90_000), "retry-after": email.utils.formatdate(NOW + 90_300)}
+    through, came = polite(world, [httpx.Response(429, headers=dates), httpx.Response(200)])
+    ask(through)
+    assert came[1] - came[0] == pytest.approx(300)
+
+
 @pytest.mark.parametrize(
     "header", ["", "soon", "nan", "inf", "-5", "1e3", "1_000", "٣", "9" * 400, "Tue, 99 Nov 2026 00:00:00 GMT", "\x00"]
 )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 from tests.scenarios.platform import MODULE, Platform
+
+SECRET = "a-value-that-nobody-may-see"
 
 
 def first_apply(platform: Platform) -> None:
@@ -14,7 +19,7 @@ def everything_at_once(platform: Platform) -> None:
     """An edit, a rename, a script less, a hostname that moves, an outbound Worker exchanged, the dispatcher renamed,
     a route more, a domain less, secrets and static files."""
     platform.apply()
-    platform.variables = {"KEY": "value"}
+    platform.variables = {"KEY": SECRET}
     platform.write({"platform/second.mjs": MODULE, "customers/globex/public/index.html": "<h1>Shop</h1>"})
     platform.edit(
         "platform.yaml", "  egress-guard: {main: platform/egress-guard.mjs", "  second: {main: platform/second.mjs"
@@ -51,4 +56,29 @@ def table_in_kv(platform: Platform) -> None:
     platform.edit("customers/initech/customer.yaml", "initech-old", "initech-new")
 
 
-PLANS = {"first apply": first_apply, "everything at once": everything_at_once, "table in KV": table_in_kv}
+def taken_over_and_put_right(platform: Platform) -> None:
+    """One script is taken over as it is and one with other code and a secret; a third was written by hand."""
+    platform.variables = {"KEY": SECRET}
+    platform.edit("customers/globex/customer.yaml", "scripts:\n", "scripts:\n  taken-as-it-is: {main: shop.mjs}\n")
+    platform.edit("customers/initech/customer.yaml", "scripts:\n", "scripts:\n  taken-anew: {main: status.mjs}\n")
+    platform.apply()
+    platform.forget()
+    platform.elsewhere("PUT", platform.script("taken-as-it-is") + "/tags", json=["advanced", "eu", "globex"])
+    platform.upload_elsewhere("taken-anew", "export default {};\n")
+    platform.plan(verify=None)  # what is ours is known from here on
+    platform.upload_elsewhere("globex-shop", "export default {};\n")
+    platform.edit("customers/initech/customer.yaml", "taken-anew: {", "taken-anew: {secrets: {KEY: {env: KEY}}, ")
+
+
+@dataclass(frozen=True)
+class Planned:
+    prepare: Callable[[Platform], None]
+    adopt: frozenset[str] = frozenset()
+
+
+PLANS: Mapping[str, Planned] = {
+    "first apply": Planned(first_apply),
+    "everything at once": Planned(everything_at_once),
+    "table in KV": Planned(table_in_kv),
+    "taken over and put right": Planned(taken_over_and_put_right, frozenset({"taken-as-it-is", "taken-anew"})),
+}
