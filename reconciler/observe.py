@@ -37,18 +37,21 @@ def observe(
     live: State,
     names: frozenset[str],
     *,
+    scope: frozenset[str] = frozenset(),
     progress: Callable[[int], None] | None = None,
 ) -> Mapping[Key, Finding | None]:
     """Look at the foreign scripts of these names or patterns. What was found of each that there is something to say
     of; None for one that is declared here and is as the repository says.
 
-    A pattern does not watch what another platform has marked: its own runs change that.
+    A pattern does not watch what another platform has marked: its own runs change that. With a scope, only what these
+    customers declare is watched.
     """
     if not names:
         return {}
     policy = Policy(connection.owner, adopt=names)
     remembered = connection.remembered(SEEN)
-    watched = [one for one in live.resources.values() if _is_foreign(one, connection) and policy.adopts(one)]
+    inside = [one for key, one in live.resources.items() if not scope or _customer(desired, key) in scope]
+    watched = [one for one in inside if _is_foreign(one, connection) and policy.adopts(one)]
     found: dict[Key, Finding | None] = {}
     fresh: dict[str, Entry] = {}
 
@@ -64,7 +67,7 @@ def observe(
                 fresh[one.key.name] = Entry(want.digest if want else "", one.etag, one.modified_on)
             if progress is not None:
                 progress(done)
-    gone = [] if live.incomplete_because else list(_gone(remembered, live, policy))
+    gone = [key for key in _gone(remembered, live, policy) if not scope or _customer(desired, key) in scope]
     found |= {key: Finding(FindingKind.OBSERVED, key, explanation="gone since the last look") for key in gone}
     connection.ledger.remember(SEEN, fresh)
     connection.ledger.forget(SEEN, [key.name for key in gone])
@@ -75,8 +78,13 @@ def _is_foreign(one: Resource, connection: Connection) -> bool:
     return one.key.kind == USER_WORKER and one.owner != connection.owner and not one.claimed
 
 
+def _customer(desired: State, key: Key) -> str:
+    return desired.resources[key].customer if key in desired.resources else ""
+
+
 def _gone(remembered: Mapping[str, Entry], live: State, policy: Policy) -> Iterator[Key]:
-    for name in remembered:
+    """Of a listing that is not proven whole, nothing is gone."""
+    for name in () if live.incomplete_because else remembered:
         key = Key(USER_WORKER, name)
         if key not in live.resources and policy.adopts(Resource(key)):
             yield key

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reconciler.errors import LocalError, Problem
+from reconciler.errors import LocalError, Problem, ReconcilerError
 from reconciler.kinds.connection import Connection
 from reconciler.look.answers import MOVABLE, NOTHING, PROBED_ON
 from reconciler.look.cloudflare import Api
@@ -42,12 +42,18 @@ def probe(
     if there is not None and TAG not in (api.script_tags(namespace, SCRIPT) or ()):
         what = f"the namespace holds a script {SCRIPT} that is not ours: nothing was probed"
         raise LocalError([Problem(what, fix="rename it, or delete it", code="foreign-name")])
-    api.delete_script(namespace, SCRIPT)
-    scratch = _Scratch(api, namespace, sleep)
-    try:
-        answers = {question: ask(scratch) for question, ask in QUESTIONS}
-    finally:
+    if there is not None:
         api.delete_script(namespace, SCRIPT)
+    scratch = _Scratch(api, namespace, sleep)
+    answers: dict[str, str] = {}
+    try:
+        answers |= {question: ask(scratch) for question, ask in QUESTIONS}
+    finally:
+        try:
+            api.delete_script(namespace, SCRIPT)
+        except ReconcilerError:
+            if answers:
+                raise  # else what broke off the probe says more; the next one removes what is left
     answers[PROBED_ON] = now.date().isoformat()
     connection.ledger.learn(answers)
     return answers

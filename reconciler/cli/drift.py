@@ -55,7 +55,12 @@ def drift(
         )
         plan = run.explained(outlook, diff_limit)
         watched = observing.observe(
-            connection, outlook.desired, outlook.live, frozenset(observe), progress=wishes.verifying(terminal)
+            connection,
+            outlook.desired,
+            outlook.live,
+            frozenset(observe),
+            scope=asked.scope,
+            progress=wishes.verifying(terminal),
         )
     terminal.finish()
     blind = [one for one in plan.warnings if one.code == "blind-spot"]

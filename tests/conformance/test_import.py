@@ -37,9 +37,9 @@ class Person:
             "XDG_CACHE_HOME": str(cache),
         }
 
-    def types(self, *words: str) -> Ran:
+    def types(self, *words: str, code: int = 0) -> Ran:
         ran = run(self.folder, *words, variables=self._variables)
-        assert ran.code == 0, ran.out + ran.err
+        assert ran.code == code, ran.out + ran.err
         return ran
 
     def text(self, path: str) -> str:
@@ -96,6 +96,10 @@ def test_what_wrangler_deployed(wrangler: Run, store: Store, person: Person, tmp
     assert (person.folder / "customers/globex/add.wasm").read_bytes() == WASM
     assert "main: index.mjs" in person.text("customers/globex/customer.yaml")
     assert "CONFIG: {a: [1, false, null]}" in person.text("customers/globex/customer.yaml")
+    wrangler("deploy", "--dispatch-namespace", NAMESPACE, folder=folder)  # the same again, from where it always was
+    assert "drifted" in person.types("drift", code=4).out
+    person.types("apply", "--yes")
+    assert person.types("drift", "--verify", "all").out.endswith("Drift: none\n")
 
 
 def test_what_the_sdk_uploaded(sdk: Cloudflare, store: Store, server: Server, person: Person) -> None:

@@ -178,7 +178,7 @@ def repositories(draw: st.DrawFn) -> Mapping[str, Any]:
 BY_NAME = importer.customer_rule(name="([a-z]+)-[0-9]+")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(repositories(), st.booleans())
 def test_what_was_applied_is_imported_and_the_plan_after_adoption_is_empty(
     files: Mapping[str, Any], ours: bool
@@ -244,7 +244,7 @@ def strangers(draw: st.DrawFn) -> Found:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(strangers(), min_size=1, max_size=4, unique_by=lambda one: one.script))
 @example([Found("a", "a", Worker("main.mjs", (Module("main.mjs", ESM, b""), Module("../../../x.mjs", ESM, b""))))])
 @example([Found("a", "..", Worker("/etc/main.mjs", (Module("/etc/main.mjs", ESM, b""),)))])

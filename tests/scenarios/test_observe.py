@@ -7,6 +7,7 @@ import json
 import pytest
 
 from reconciler.local.faults import Fault, Kind
+from reconciler.observe import observe
 from tests.scenarios.platform import MODULE, Platform
 
 BY_HAND = MODULE.replace("hello", "by hand")
@@ -82,6 +83,15 @@ def test_what_nobody_declares_is_held_against_the_run_before(foreign: Platform) 
         "stranger": ("observed", "written again since the last look"),
     }
     assert foreign.drift(observe=["*"]) == {"user_worker/stranger": "unmanaged"}
+
+
+def test_with_a_scope_only_what_its_customers_declare_is_watched(foreign: Platform) -> None:
+    foreign.upload_elsewhere("stranger")
+    foreign.upload_elsewhere("globex-shop", BY_HAND)
+    foreign.upload_elsewhere("initech-old", BY_HAND)
+    outlook = foreign.look()
+    found = observe(outlook.connection, outlook.desired, outlook.live, frozenset("*"), scope=frozenset(["globex"]))
+    assert {key.name for key in found} == {"globex-reports", "globex-shop"}
 
 
 def test_one_name_is_watched_alone_and_another_platforms_by_name_only(foreign: Platform) -> None:

@@ -78,6 +78,14 @@ def test_a_probe_that_breaks_off_removes_its_script(platform: Platform) -> None:
     assert platform.connection().answers == {}
 
 
+def test_a_token_that_may_not_write_is_told_by_the_write(platform: Platform) -> None:
+    platform.apply()
+    for method in ("PUT", "DELETE"):
+        platform.faults.add(Fault(Kind.UNSUCCESSFUL, method, f"*/{probing.SCRIPT}"))
+    with pytest.raises(ApiError, match="PUT"):
+        probe(platform)
+
+
 def test_what_a_killed_probe_left_is_the_next_ones_to_remove_and_nobody_elses_script_is(platform: Platform) -> None:
     platform.apply()
     platform.upload_elsewhere(probing.SCRIPT)
@@ -120,10 +128,10 @@ def test_where_writes_of_tags_and_secrets_move_nothing_no_row_is_read_again(
     plan = platform.plan()
     platform.apply()
     calls = [call for call in platform.calls if "/globex-shop" in call]
-    assert len(calls) == 5 - saved
+    assert len(calls) == 6 - saved
     assert [change.key.name for change in plan.changes if change.key.name == "globex-shop"] != []
     platform.edit("customers/globex/customer.yaml", "env: KEY", "env: KEY, version: 2")
-    assert platform.plan().cost.requests == 5 - saved
+    assert platform.plan().cost.requests == 6 - saved
     platform.apply()
 
 
