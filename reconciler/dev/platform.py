@@ -92,7 +92,7 @@ class Platform:
             self._store = Store(settings.folder)
             ends.callback(self._store.close)
             faults = Faults.named(settings.fault) if settings.fault else Faults()
-            self._checking = _Checking(binary)
+            self._checking = _Checking(binary, self._trouble)
             ends.callback(self._checking.end)
             self._api = create_app(self._store, faults=faults, switches=LAPTOP, check=self._checking.problems)
             self.server = ends.enter_context(
@@ -212,6 +212,9 @@ class Platform:
         except KeyError:  # someone else's, uploaded by hand
             return ""
 
+    def _trouble(self, message: str) -> None:
+        self._add("trouble", {"namespace": "", "script": "", "message": message})
+
     def _add(self, kind: str, what: Mapping[str, object]) -> None:
         self._happened(self.journal.add(kind, what))
 
@@ -247,8 +250,8 @@ class _Starting:
 class _Checking:
     """Code that does not start is refused, as Cloudflare does it: what is live stays live."""
 
-    def __init__(self, binary: Path) -> None:
-        self._binary = binary
+    def __init__(self, binary: Path, trouble: Callable[[str], None]) -> None:
+        self._binary, self._trouble = binary, trouble
         self._lock = threading.Lock()
         self._checker: Checker | None = None
         self._over = False
@@ -270,7 +273,11 @@ class _Checking:
     def _ready(self) -> Checker | None:
         with self._lock:
             if self._checker is None and not self._over:
-                self._checker = Checker(binary=self._binary)
+                try:
+                    self._checker = Checker(binary=self._binary)
+                except LocalError as error:
+                    self._over = True
+                    self._trouble(f"uploads are not checked: {error.problems[0].what}: {error.problems[0].why}")
             return self._checker
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler import kinds, preflight, run
-from reconciler.errors import LocalError, Problem, ReconcilerError
+from reconciler.errors import Problem, ReconcilerError
 from reconciler.kinds.connection import Connection
 from reconciler.load import config
 from reconciler.load.repository import Repository
@@ -197,7 +197,7 @@ def _in_place(repository: Repository, results: Sequence[Result]) -> Iterator[Res
     failed = [one.key.name for one in results if one.outcome is Outcome.FAILED and one.key.kind == USER_WORKER]
     try:
         found = dict(preflight.check(repository, failed[:EXPLAINED]))
-    except LocalError:  # no runtime here: the API's words have to do
+    except ReconcilerError:  # no runtime here, or the files have moved on: the API's words have to do
         found = {}
     for one in results:
         seen = found.get(one.key.name) if one.outcome is Outcome.FAILED else None
@@ -229,7 +229,10 @@ def _explained(outlook: Outlook, before: Mapping[Key, Worker | None]) -> Plan:
 
 
 def _explanation(outlook: Outlook, change: Change, before: Worker | None) -> Explanation | None:
-    after = kinds.kind_of(change.key).wanted(outlook.connection.repository, change.after) if change.after else None
     if change.action is Action.DELETE:
+        return None
+    try:
+        after = kinds.kind_of(change.key).wanted(outlook.connection.repository, change.after) if change.after else None
+    except ReconcilerError:  # the files have moved on since they were sent, and the next round tells of it
         return None
     return explain_worker(before, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from reconciler.errors import Problem, Severity
 from reconciler.load import config
 from reconciler.local.faults import NAMED
 from reconciler.plan import Plan
+from reconciler.plan.results import Outcome
 from reconciler.show.style import plain
 from tests import small_platform
 
@@ -152,6 +154,18 @@ def test_a_warning_is_told_in_the_round_that_it_comes_with() -> None:
 
 
 # Colours
+
+
+def test_files_that_go_while_a_round_runs_end_nothing(root: Path, tmp_path: Path) -> None:
+    """The change is live, what differed in it cannot be told any more, and the next round goes on from the files."""
+    with small_platform.pages(root, tmp_path / "state") as pages:
+        (root / "customers/initech/hello.mjs").write_text("export default { fetch: () => new Response('2') };")
+        folder = root / "customers/initech"
+        done = pages.site.rounds.run("a save", told=lambda *_: shutil.rmtree(folder, ignore_errors=True))
+        assert [one.outcome for one in done.results] == [Outcome.APPLIED]
+        assert done.plan is not None and done.plan.changes[0].explanation is None
+        small_platform.write(root)
+        assert pages.site.rounds.run("as it was").exit_code == 0
 
 
 @given(
