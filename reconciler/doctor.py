@@ -19,7 +19,7 @@ from reconciler.kinds.connection import Connection
 from reconciler.kinds.routing_kv import title
 from reconciler.look import answers
 from reconciler.look.cloudflare import Api
-from reconciler.look.replies import NO_ADD_ON, Unauthorized
+from reconciler.look.replies import NO_ADD_ON, Unauthorized, cursor_of
 
 CLOCK_TOLERANCE = 60.0  # seconds; more than that confuses approvals and the age of what was verified
 
@@ -116,13 +116,21 @@ def _add_on(connection: Connection, now: datetime.datetime) -> Check:
 
 
 def _clock(connection: Connection, now: datetime.datetime) -> Check:
-    stamp = connection.api.server_time()
-    if not stamp:
+    there = moment_of(connection.api.server_time())
+    if there is None:
         return Check("clock", Health.NOTE, "the API's replies carry no date to compare with")
-    away = abs((email.utils.parsedate_to_datetime(stamp) - now).total_seconds())
+    away = abs((there - now).total_seconds())
     if away <= CLOCK_TOLERANCE:
         return Check("clock", Health.WELL, f"within {CLOCK_TOLERANCE:.0f} s of the API's")
     return Check("clock", Health.NOTE, f"{away:.0f} s away from the API's", "set this machine's clock")
+
+
+def moment_of(date: str) -> datetime.datetime | None:
+    """What a Date header says, which is UTC by its definition; None for one that says nothing."""
+    try:
+        return email.utils.parsedate_to_datetime(date).replace(tzinfo=datetime.UTC)
+    except (ValueError, TypeError):
+        return None
 
 
 def _namespace(connection: Connection, now: datetime.datetime) -> Check:
@@ -162,7 +170,7 @@ def form_of(envelope: Mapping[str, Any]) -> dict[str, str]:
         "tags": "yes" if isinstance(row.get("tags"), list) else "no",
         "etag": "yes" if row.get("etag") else "no",
         "paging": "cursor" if isinstance(information, Mapping) and "cursor" in information else "none seen",
-        "limit": "honoured" if len(rows) <= 3 else "not honoured",
+        "limit": "not honoured" if len(rows) > 3 else "honoured" if cursor_of(envelope) else "not seen, with so few",
     }
 
 
