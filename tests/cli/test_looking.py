@@ -215,3 +215,35 @@ def test_status_as_json_is_one_line_a_script(mixed: Path) -> None:
 def test_status_of_nothing(folder: Path) -> None:
     ran = run(folder, "status", "--local", "--unmanaged")
     assert (ran.code, ran.out) == (0, "the namespace holds no such script\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "say which namespace to import with --namespace NAME"),
+        (("--namespace", "n", "--customer-tag", "("), "the pattern is no regular expression"),
+        (("--namespace", "n", "--platform", "No Id"), "say one with --platform ID"),
+        (("--namespace", "gone"), "there is no namespace gone in this account"),
+    ],
+)
+def test_an_import_that_cannot_begin_says_why(
+    tmp_path: Path, account: Account, words: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "new").mkdir()
+    ran = run(tmp_path / "new", "import", *words, variables=account.variables)
+    assert ran.code == 2
+    assert told in ran.err
+    assert [path.name for path in (tmp_path / "new").iterdir() if path.name != ".reconciler"] == []
+
+
+def test_an_import_where_nothing_is_foreign_changes_nothing(folder: Path) -> None:
+    assert run(folder, "apply", "--local", "--yes").code == 0
+    before = {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".reconciler" not in path.parts
+    }
+    ran = run(folder, "import", "--local")
+    assert (ran.code, "there is no script that the repository does not declare" in ran.err) == (0, True)
+    after = {
+        path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".reconciler" not in path.parts
+    }
+    assert after == before

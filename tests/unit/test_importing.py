@@ -61,6 +61,23 @@ def fill(account: Account) -> None:
     account.upload("initech-status", plain, [main("status"), SHARED])
 
 
+@pytest.mark.parametrize(
+    ("patterns", "script", "tags", "told"),
+    [
+        ({}, "shop", ["eu"], ("shop", "")),
+        ({"tag": "customer-(.+)"}, "shop", ["eu", "customer-globex"], ("globex", "customer-globex")),
+        ({"tag": "customer-(.+)"}, "shop", ["a-customer-globex"], ("shop", "")),
+        ({"tag": "c-[0-9]+"}, "shop", ["c-12"], ("c-12", "c-12")),
+        ({"tag": "c-([0-9]+)?.*"}, "shop", ["c-x"], ("shop", "")),
+        ({"name": "(.+?)-.*"}, "globex-shop-eu", [], ("globex", "")),
+        ({"tag": "customer-(.+)", "name": "(.+?)-.*"}, "globex-shop", [], ("globex", "")),
+        ({"tag": "customer-(.+)", "name": "(.+?)-.*"}, "globex-shop", ["customer-hooli"], ("hooli", "customer-hooli")),
+    ],
+)
+def test_whose_a_script_is(patterns: dict[str, str], script: str, tags: list[str], told: tuple[str, str]) -> None:
+    assert importer.customer_rule(**patterns)(script, tags) == told
+
+
 def test_a_namespace_that_others_filled_is_written_as_a_person_would(account: Account) -> None:
     fill(account)
     root = account.folder / "new"
