@@ -80,7 +80,11 @@ def _load(port: int, paths: list[str], connections: int, requests: int) -> list[
     receiving, sending = context.Pipe(duplex=False)
     client = context.Process(target=_client, args=(sending, port, paths, connections, requests))
     client.start()
-    took: list[float] = receiving.recv()
+    sending.close()  # the client's end alone is left: when that fails, this ends too
+    try:
+        took: list[float] = receiving.recv()
+    except EOFError:
+        raise SystemExit("the client gave up") from None
     client.join()
     return took
 

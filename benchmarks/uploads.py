@@ -45,6 +45,7 @@ def main(uploads: int) -> None:
     here, there = multiprocessing.Pipe()
     serving = multiprocessing.get_context("spawn").Process(target=serve, args=(there,))
     serving.start()
+    there.close()  # the server's end alone is left: when that fails, this ends too
     port: int = here.recv()
     each = uploads // CONNECTIONS
     began = time.perf_counter()
