@@ -17,7 +17,7 @@ from reconciler.load import config
 from reconciler.load.repository import Repository
 from reconciler.look.listing import Seen
 from reconciler.model import Key, Worker
-from reconciler.plan import ABSENT, Action, Change, Explanation, FieldChange, Plan
+from reconciler.plan import ABSENT, Action, Change, Explanation, FieldChange, Plan, guards
 from reconciler.plan.guards import USER_WORKER
 from reconciler.routing import Existing, RouteChange, Table, Target
 
@@ -205,8 +205,9 @@ def _broken_already(name: str) -> Problem:
 
 def _nothing_deleted(deletes: Sequence[Change]) -> Problem:
     amount = "1 resource stays" if len(deletes) == 1 else f"{len(deletes)} resources stay"
+    named = guards.named([one.before for one in deletes if one.before is not None])
     return Problem(
-        f"nothing is deleted in this run; {amount}: {', '.join(str(one.key) for one in deletes[:10])}",
+        f"nothing is deleted in this run; {amount}: {named}",
         why="the routing table is not switched, so that the live one may still lead there",
         fix="solve the problems above; the deletes then come with the next run",
         code="table-not-switched",

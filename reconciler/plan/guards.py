@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from reconciler.errors import Problem, Where
 from reconciler.model import Key, Resource, State
 
+NAMES_TO_COPY = 50  # of an approval
 USER_WORKER = "user_worker"  # the caps count these; all else that is deleted goes along with them
 
 
@@ -111,7 +112,9 @@ def judge(
         refusals.append(refusal)
     needed = _needed(every, withheld, puts, live)
     if needed:
-        refusals.append(_still_needed([one for one in deletes if one.key in needed]))
+        going = every - withheld - needed
+        staying = [one for key, one in live.resources.items() if key not in going and key not in puts]
+        refusals.append(_still_needed([one for one in deletes if one.key in needed], staying))
     return Verdict(frozenset(withheld | needed), tuple(refusals))
 
 
@@ -163,7 +166,7 @@ def _over_cap(limited: Sequence[Resource], live: State, policy: Policy) -> Itera
     if len(counted) > most:
         yield (
             Problem(
-                f"this run would delete {_amount(counted)} of {len(ours)}; the limit is {most}: {_named(counted)}",
+                f"this run would delete {_amount(counted)} of {len(ours)}; the limit is {most}: {named(counted)}",
                 caps.where,
                 why=f"{rule}; large deletions are most often a wrong branch or a half-made checkout, so that nothing "
                 "else goes either but what is renamed or approved",
@@ -182,7 +185,7 @@ def _over_cap(limited: Sequence[Resource], live: State, policy: Policy) -> Itera
             whose = f"customer {customer}'s {theirs} scripts" if customer else f"{theirs} scripts of no known customer"
             yield (
                 Problem(
-                    f"this run would delete {len(going)} of {whose}: {_named(going)}",
+                    f"this run would delete {len(going)} of {whose}: {named(going)}",
                     caps.where,
                     why=f"the limit is {caps.customer_percent} % of a customer's scripts",
                     fix=f"if it is meant, run with --allow-deletes {len(counted)}, or {_approval(going)}",
@@ -208,7 +211,7 @@ def _is_kept(one: Resource, policy: Policy) -> bool:
 
 
 def _nothing_is_deleted(deletes: Sequence[Resource]) -> str:
-    return f"nothing is deleted in this run; {_amount(deletes)} would have been: {_named(deletes)}"
+    return f"nothing is deleted in this run; {_amount(deletes)} would have been: {named(deletes)}"
 
 
 def _blocked(deletes: Sequence[Resource], blocked: int) -> Problem:
@@ -221,12 +224,14 @@ def _blocked(deletes: Sequence[Resource], blocked: int) -> Problem:
     )
 
 
-def _still_needed(deletes: Sequence[Resource]) -> Problem:
+def _still_needed(deletes: Sequence[Resource], staying: Iterable[Resource]) -> Problem:
     verb = "is" if len(deletes) == 1 else "are"
+    keys = frozenset(one.key for one in deletes)
+    needed_by = ", ".join(str(key) for key in sorted(one.key for one in staying if keys & one.needs)[:3])
     return Problem(
-        f"{_amount(deletes)} {verb} not deleted in this run: {_named(deletes)}",
-        why="something that stays needs them",
-        fix="they go together with what needs them",
+        f"{_amount(deletes)} {verb} not deleted in this run: {named(deletes)}",
+        why=f"needed by what stays: {needed_by}",
+        fix="let that go as well, or take it off this; both then go with one run",
         code="still-needed",
     )
 
@@ -242,7 +247,7 @@ def _protected(one: Resource, rename: bool) -> Problem:
 
 
 def _approval(deletes: Sequence[Resource]) -> str:
-    names = ", ".join(one.key.name for one in deletes[:5]) + (", …" if len(deletes) > 5 else "")
+    names = ", ".join(one.key.name for one in deletes[:NAMES_TO_COPY]) + (", …" if len(deletes) > NAMES_TO_COPY else "")
     return f"approve it in platform.yaml: safety.approvals: [{{delete: [{names}], reason: …, expires: …}}]"
 
 
@@ -253,7 +258,7 @@ def _amount(deletes: Sequence[Resource]) -> str:
     return "1 resource" if len(deletes) == 1 else f"{len(deletes)} resources"
 
 
-def _named(deletes: Sequence[Resource]) -> str:
+def named(deletes: Sequence[Resource]) -> str:
     """The first ten names with their owners; the plan lists them all."""
     shown = ", ".join(f"{one.key.name}{_whose(one)}" for one in deletes[:10])
     return shown + (f" and {len(deletes) - 10} more" if len(deletes) > 10 else "")

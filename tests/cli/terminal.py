@@ -65,14 +65,24 @@ def edit(folder: Path, file: str, before: str, after: str) -> None:
 
 def upload(folder: Path, path: str, code: str = "export default {};\n") -> None:
     """What someone else does to the embedded account: an upload that knows none of our tags."""
-    store = Store(folder / LOCAL_FOLDER)
-    builder = EnvironBuilder(
-        f"/client/v4/accounts/{ACCOUNT}/workers/{path}",
-        method="PUT",
-        headers=[("authorization", f"Bearer {LOCAL_TOKEN}")],
-    )
+    builder = _call(path, "PUT")
     builder.form["metadata"] = json.dumps({"main_module": "worker.mjs", "compatibility_date": "2026-10-01"})
     builder.files.add_file("worker.mjs", io.BytesIO(code.encode()), "worker.mjs", "application/javascript+module")
+    _send(folder, builder)
+
+
+def delete(folder: Path, path: str) -> None:
+    """Or a delete by hand."""
+    _send(folder, _call(path, "DELETE"))
+
+
+def _call(path: str, method: str) -> EnvironBuilder:
+    address = f"/client/v4/accounts/{ACCOUNT}/workers/{path}"
+    return EnvironBuilder(address, method=method, headers=[("authorization", f"Bearer {LOCAL_TOKEN}")])
+
+
+def _send(folder: Path, builder: EnvironBuilder) -> None:
+    store = Store(folder / LOCAL_FOLDER)
     response = Client(create_app(store)).open(builder)
     store.close()
     assert response.status_code == 200, response.get_data(as_text=True)
