@@ -15,7 +15,7 @@ from reconciler.local.records import Syntax
 from reconciler.local.runtime_events import Request
 from tests.e2e.platforms import Platform, running
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "local.md"
+DOCUMENTS = [Path(__file__).parents[2] / "docs" / name for name in ("local.md", "security.md")]
 TESTS = Path(__file__).parents[1]
 
 
@@ -158,9 +158,10 @@ def test_what_is_not_there_says_so_when_it_is_used(platform: Platform, kind: str
     assert platform.get("/lacks").text.startswith(f"Binding IT ({kind}) is not available on the embedded platform: ")
 
 
-def test_every_test_that_the_document_names_is_there() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_every_test_that_a_document_names_is_there(document: Path) -> None:
     defined = {
         name for file in TESTS.glob("*/test_*.py") for name in re.findall(r"^def (test_\w+)", file.read_text(), re.M)
     }
-    named = set(re.findall(r"`(test_\w+)`", DOCUMENT.read_text()))
+    named = set(re.findall(r"`(test_\w+)`", document.read_text()))
     assert named and named <= defined
