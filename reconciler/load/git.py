@@ -7,6 +7,7 @@ neither filters nor .gitattributes have a say.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -180,8 +181,11 @@ def write_tree(root: Path, at: Commit, into: Path, only: Sequence[str] = ()) -> 
         content = batch[end_of_header + 1 : end_of_header + 1 + size]
         offset = end_of_header + size + 2
         target = into / _inside(path.removeprefix(prefix))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        except OSError as error:
+            raise UsageProblem([_unwritable(path, error)]) from None
 
 
 def _entries(root: Path, at: Commit, only: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -198,6 +202,12 @@ def _inside(path: str) -> PurePosixPath:
     if found.is_absolute() or ".." in found.parts or not found.parts:
         raise UsageProblem([Problem(f'the commit holds a file named "{path}"', code="unsafe-path")])
     return found
+
+
+def _unwritable(path: str, error: OSError) -> Problem:
+    what = f'a file of the commit, "{path[:80]}", cannot be written to a temporary folder'
+    fix = "free some room there" if error.errno == errno.ENOSPC else "take a commit in which no such file is"
+    return Problem(what, why=error.strerror or str(error), fix=fix, code="unwritable-file")
 
 
 def _lines(found: subprocess.CompletedProcess[bytes]) -> list[str]:

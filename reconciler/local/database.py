@@ -112,6 +112,10 @@ MIGRATIONS = (
 )
 
 
+# What decoding a row raises when someone else wrote it: no JSON, another type, nothing where something has to be.
+BAD_ROW = (ValueError, TypeError, AttributeError)
+
+
 class Database:
     """Connections to one account's file: each is used by one thread at a time, writes one after another."""
 
@@ -131,7 +135,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A consistent view: every statement inside sees the same moment."""
-        with self._connection() as connection:
+        with self._sound(BAD_ROW), self._connection() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -141,7 +145,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """A transaction that is committed at the end, and undone when an exception leaves it."""
-        with self._connection() as connection, self._writing:
+        with self._sound(), self._connection() as connection, self._writing:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -154,6 +158,16 @@ class Database:
         """Close every idle connection; one that is in use is closed when it comes back."""
         self._closed = True
         _close(self._idle)
+
+    @contextmanager
+    def _sound(self, row: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """A file that is damaged, and in a read a row that is not what its table holds, are told as such. Raises
+        LocalError."""
+        wrong: tuple[type[Exception], ...] = (sqlite3.DatabaseError, *row)
+        try:
+            yield
+        except wrong as error:
+            raise LocalError([_unusable(self.file, error)]) from error
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -44,26 +44,26 @@ def main(seed: int, count: int) -> None:
             rng = random.Random(seed * 1_000_003 + number)
             root = Path(folder) / str(number)
             done = mutated_sample(root, rng)
-            _forget_peak()
+            forget_peak()
             began = time.process_time()
             try:
                 bad += use(root)
             except Exception:  # every kind of failure is what this looks for
                 failure = failure or f"seed {seed}, repository {number}: {'; '.join(done)}\n{traceback.format_exc()}"
             slowest = max(slowest, time.process_time() - began)
-            memory = max(memory, _peak_memory())
+            memory = max(memory, peak_memory())
             shutil.rmtree(root)
     print(json.dumps({"slowest": slowest, "memory": memory, "bad": bad, "failure": failure}))
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """What mutating took is not what loading takes. Linux has a word for it (proc(5): clear_refs)."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5", encoding="ascii")
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """In MB. Linux's ru_maxrss begins at what the process that started this one held, so its own peak goes first."""
     status = Path("/proc/self/status")
     if status.exists():
