@@ -188,7 +188,11 @@ class Database:
             self.file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         # NORMAL with WAL: a killed process loses nothing; a power cut may lose the last commits, never the file.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.DatabaseError:  # the file is no database
+            connection.close()
+            raise
         return connection
 
     def _migrate(self) -> None:
