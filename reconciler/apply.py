@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from typing import NamedTuple
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model import Key
@@ -23,16 +24,22 @@ WORKERS = 8  # at four requests a second a pool of eight idles; on the embedded 
 _ALL_PUTS = Key("", "")  # stands between the puts and the deletes, so that the graph stays linear in size
 
 
+class Done(NamedTuple):
+    """What is to be told of a change that took."""
+
+    ray: str = ""  # the id of the request that did it
+    note: str = ""  # in words, beside that it took
+
+
 def apply(
     changes: Sequence[Change],
-    do: Callable[[Change], str],
+    do: Callable[[Change], Done],
     *,
     stopped: Callable[[], bool] = lambda: False,
     workers: int = WORKERS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Result]:
-    """One result for each change. `do` returns the id of the request that did it, and raises ReconcilerError for a
-    change that fails; anything else is a bug.
+    """One result for each change. `do` raises ReconcilerError for a change that fails; anything else is a bug.
 
     Once `stopped` says so, running calls end and the rest is reported as not started; what waits for a failed change
     is skipped, stopped or not.
@@ -89,11 +96,12 @@ def _graph(changes: Sequence[Change]) -> dict[Key, frozenset[Key]]:
     return {key: graph[key] for key in sorted(graph)}
 
 
-def _attempt(change: Change, do: Callable[[Change], str], clock: Callable[[], float]) -> Result:
+def _attempt(change: Change, do: Callable[[Change], Done], clock: Callable[[], float]) -> Result:
     started = clock()
     done = _left(change, Outcome.APPLIED, None)
     try:
-        done = replace(done, ray=do(change))
+        ray, note = do(change)
+        done = replace(done, ray=ray, note=note)
     except ReconcilerError as error:
         problem = error.problems[0] if error.problems else Problem(str(error))
         done = replace(done, outcome=Outcome.FAILED, problem=problem, ray=getattr(error, "ray", ""))

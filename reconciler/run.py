@@ -212,13 +212,13 @@ def carry_out(
     has to be sent is missing."""
     _refuse_missing_secrets(outlook.connection, changes)
 
-    def do(change: Change) -> str:
-        kind = kinds.kind_of(change.key)
+    def do(change: Change) -> apply.Done:
+        kind, note = kinds.kind_of(change.key), None
         if change.after is not None:
-            kind.put(outlook.connection, change, change.after)
+            note = kind.put(outlook.connection, change, change.after)
         elif change.before is not None:
             kind.delete(outlook.connection, change.before)
-        return outlook.connection.api.ray
+        return apply.Done(outlook.connection.api.ray, note or "")
 
     yield from apply.apply(changes, do, stopped=stopped, workers=workers)
 

@@ -44,8 +44,9 @@ class Kind(Protocol):
     def live(self, seen: Seen, connection: Connection) -> Iterator[Resource]:
         """What was seen, as small rows. Makes no calls."""
 
-    def put(self, connection: Connection, change: Change, after: Resource) -> None:
-        """Create or update; `after` is the change's. Raises ReconcilerError when it did not take in full."""
+    def put(self, connection: Connection, change: Change, after: Resource) -> str | None:
+        """Create or update; `after` is the change's. Returns what is worth telling beside that it took. Raises
+        ReconcilerError when it did not take in full."""
 
     def delete(self, connection: Connection, resource: Resource) -> None:
         """Delete. What is gone already counts as deleted."""

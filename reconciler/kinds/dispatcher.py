@@ -51,19 +51,18 @@ def of_ours(seen: Seen, connection: Connection) -> frozenset[str]:
     return uploads.marked(seen, connection, ROLE, home_tag(connection.repository))
 
 
-def put(connection: Connection, change: Change, after: Resource) -> None:
+def put(connection: Connection, change: Change, after: Resource) -> str:
     """Upload the shim with its table; the parts of a table in KV are written before, and stale ones removed after."""
     settings = connection.repository.platform.dispatcher
     worker = wanted(connection.repository, after)
     assert worker is not None and settings is not None
     if settings.table != "kv":
-        uploads.put_worker(connection, "", change, after, worker)
-        return
+        return uploads.put_worker(connection, "", change, after, worker)
     table = table_of(connection.repository)
     before = routing_kv.live_table(connection, settings.name) if change.before is not None else None
     damaged = change.cause in (Cause.DRIFTED, Cause.BOTH)
     namespace_id, old = routing_kv.write_parts(connection, table, after.where, damaged=damaged)
-    uploads.put_worker(
+    note = uploads.put_worker(
         connection,
         "",
         change,
@@ -72,6 +71,7 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
         sent=routing_kv.by_id(worker, connection.repository.platform, namespace_id),
     )
     routing_kv.tidy(connection, namespace_id, table, before, old)
+    return note
 
 
 def delete(connection: Connection, resource: Resource) -> None:

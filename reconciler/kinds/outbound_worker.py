@@ -67,10 +67,10 @@ def secrets(repository: Repository) -> Iterator[tuple[Key, Mapping[str, SecretRe
             yield Key(NAME, one.worker), worker.secrets, one.where
 
 
-def put(connection: Connection, change: Change, after: Resource) -> None:
+def put(connection: Connection, change: Change, after: Resource) -> str:
     worker = wanted(connection.repository, after)
     assert worker is not None
-    uploads.put_worker(connection, "", change, after, worker)
+    return uploads.put_worker(connection, "", change, after, worker)
 
 
 def delete(connection: Connection, resource: Resource) -> None:

@@ -38,8 +38,8 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
     return uploads.ordinary(seen, connection, NAME, connection.repository.platform.tail_workers, ours)
 
 
-def put(connection: Connection, change: Change, after: Resource) -> None:
-    uploads.put_worker(connection, "", change, after, _worker(connection.repository, after.key.name))
+def put(connection: Connection, change: Change, after: Resource) -> str:
+    return uploads.put_worker(connection, "", change, after, _worker(connection.repository, after.key.name))
 
 
 def delete(connection: Connection, resource: Resource) -> None:

@@ -97,13 +97,14 @@ def put_worker(
     worker: Worker,
     *,
     sent: Worker | None = None,
-) -> None:
+) -> str:
     """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it.
 
     `sent` is the Worker in the account's own terms, where those differ from the spec's that the digest is of.
+    Returns what became of the code of a Worker that is taken over; else "".
     """
     if change.cause is Cause.ADOPTED and _marked_only(connection, namespace, change, after, worker):
-        return
+        return "its code stays: only our tags were set"
     name, api = after.key.name, connection.api
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
     marks = wire.marks(worker, connection.owner)
@@ -120,6 +121,7 @@ def put_worker(
         row = _mark(connection, namespace, after, worker, row, "secret", "tags")
     connection.kept.prove(namespace, sent or worker, lambda: _read_back(connection, namespace, after, sent or worker))
     _remember(connection, after, worker, row)
+    return "what it was is replaced" if change.cause is Cause.ADOPTED else ""
 
 
 def delete_worker(connection: Connection, namespace: str, resource: Resource) -> None:

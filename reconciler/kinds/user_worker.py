@@ -82,11 +82,12 @@ def settled(seen: Seen, connection: Connection) -> Settled:
     return Settled(names, unverified)
 
 
-def put(connection: Connection, change: Change, after: Resource) -> None:
+def put(connection: Connection, change: Change, after: Resource) -> str:
     worker = config.read_worker(connection.repository, after.key.name)
-    uploads.put_worker(connection, connection.namespace, change, after, worker)
+    note = uploads.put_worker(connection, connection.namespace, change, after, worker)
     if after.key.name in connection.remembered(GONE):
         connection.ledger.forget(GONE, [after.key.name])
+    return note
 
 
 def delete(connection: Connection, resource: Resource) -> None:

@@ -35,6 +35,7 @@ class Result:
     before_digest: str = ""
     after_digest: str = ""
     ray: str = ""  # Cloudflare's id of the deciding request, for its support
+    note: str = ""  # what is worth telling beside that it took
 
 
 def outcomes(results: Iterable[Result]) -> dict[Outcome, int]:
@@ -63,6 +64,7 @@ def audit_line(result: Result, *, who: str, commit: str, at: str) -> str:
             "before_digest": result.before_digest,
             "after_digest": result.after_digest,
             "ray": result.ray,
+            "note": result.note,
             "problem": {"code": problem.code, "what": problem.what, "why": problem.why} if problem else None,
         },
         sort_keys=True,

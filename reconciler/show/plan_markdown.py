@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.model import Key
-from reconciler.plan import Action, Change, CodeChange, FieldChange, Plan
+from reconciler.plan import Action, Cause, Change, CodeChange, FieldChange, Plan
 from reconciler.show import words
 from reconciler.show.markdown import CAP, LONGEST_NAME, cell, code, details, fence, length, name, tag, within
 from reconciler.show.outline import Entry, Group, Outline, Shared, outline
@@ -226,7 +226,7 @@ def _title(entry: Entry) -> str:
 
 
 def _cause(change: Change) -> str:
-    told = words.CAUSES[change.cause]
+    told = words.taken_over(change.explanation) if change.cause is Cause.ADOPTED else words.CAUSES[change.cause]
     replaced = change.after.previously if change.after and change.action is Action.CREATE else ()
     return f"{told}, was {words.some([code(one, LONGEST_NAME) for one in replaced])}" if replaced else told
 

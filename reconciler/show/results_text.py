@@ -24,6 +24,7 @@ def result_line(result: Result, style: Style = PLAIN) -> str:
     mark, role = _MARKS[result.outcome]
     name = pad(shown(words.title(result.key)), 32)
     told = _took(result.seconds) if result.outcome is Outcome.APPLIED else result.outcome.value
+    told = f"{told} · {shown(result.note)}" if result.note else told
     head = f"{style.paint(role, mark)} {style.symbol(result.action)} {name}  {style.paint('faint', told)}"
     return "\n".join([head, *_reason(result, style)])
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reconciler.model import Key
-from reconciler.plan import ABSENT, Action, Cause, Change, CodeChange, Cost, Coverage, FieldChange, Plan
+from reconciler.plan import ABSENT, Action, Cause, Change, CodeChange, Cost, Coverage, Explanation, FieldChange, Plan
 
 # Kinds as people call them, one and many; a kind that is not here is called by its own name.
 KINDS = {
@@ -25,8 +25,9 @@ CAUSES = {
     Cause.REMOVED: "gone from the repository",
     Cause.RENAMED: "renamed in the repository",
 }
+KEPT, REPLACED = "taken over as it is", "taken over and replaced"
 PROTECTED, UNPROTECTED = "from now on protected", "no longer protected"
-OWN = frozenset({*CAUSES.values(), PROTECTED, UNPROTECTED})  # what needs no escape
+OWN = frozenset({*CAUSES.values(), KEPT, REPLACED, PROTECTED, UNPROTECTED})  # what needs no escape
 PLATFORM = "platform"  # what a change that belongs to no customer stands under
 NONE = "none"
 SHORT_DIGEST = 8
@@ -115,9 +116,18 @@ def alike(changes: Sequence[Change]) -> str:
 
 def cause(change: Change) -> str:
     told = CAUSES[change.cause]
+    if change.cause is Cause.ADOPTED:
+        return taken_over(change.explanation)
     if change.action is Action.CREATE and change.after and change.after.previously:
         return f"{told}, was {some(change.after.previously)}"
     return told
+
+
+def taken_over(told: Explanation | None) -> str:
+    """Whether anything but the tags is written, as far as what is live was read back."""
+    if told is None or told.unread:
+        return CAUSES[Cause.ADOPTED]
+    return REPLACED if told.code or any(one.path[0] != "tags" for one in told.fields) else KEPT
 
 
 def kind(name: str, count: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from reconciler.apply import apply
+from reconciler.apply import Done, apply
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model import Key, Resource, State
 from reconciler.plan import Action, Change, Plan, make_plan, simulate, waits
@@ -42,7 +42,7 @@ class Platform:
         self._coming: dict[Key, Resource] = {}
         self._lock = threading.Lock()
 
-    def do(self, change: Change) -> str:
+    def do(self, change: Change) -> Done:
         with self._lock:
             self.tried.append(change.key)
             if change.after is not None:
@@ -61,7 +61,7 @@ class Platform:
             self.look()
         if change.key in self._failing:
             raise ReconcilerError([Problem(f"{change.key} fails", code="meant-to")])
-        return "ray"
+        return Done()
 
     @property
     def state(self) -> State:

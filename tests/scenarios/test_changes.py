@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler import run
 from reconciler.plan import Action, Cause
+from reconciler.show import words
 from tests.scenarios.platform import MODULE, TODAY, Platform
 
 HELLO_AGAIN = MODULE.replace("hello", "hello again")
@@ -287,7 +289,10 @@ def test_a_foreign_name_blocks_what_needs_it_and_the_rest_goes_on(platform: Plat
     stored = platform.store.script("acme-production", "globex-new")
     assert stored is not None
     assert stored.modules[0].content == b"export default {};\n"
-    platform.apply(adopt=["globex-new"])
+    explained = run.explained(platform.look(adopt=["globex-new"])).changes
+    adopted = next(one for one in explained if one.key.name == "globex-new")
+    assert words.cause(adopted) == "taken over and replaced"
+    assert {one.note for one in platform.apply(adopt=["globex-new"])} == {"what it was is replaced", ""}
     assert platform.led_to("globex-new.acme.app") == "globex-new"
 
 
@@ -296,7 +301,10 @@ def test_adoption_of_equal_code_sets_marks_only(platform: Platform) -> None:
     platform.elsewhere("PUT", platform.script("globex-shop") + "/tags", json=["advanced", "eu", "globex"])
     platform.forget()
     assert [problem.code for problem in platform.plan().problems] == ["foreign-name"]
-    platform.apply(adopt=["globex-shop"])
+    change = run.explained(platform.look(adopt=["globex-shop"])).changes[0]
+    assert words.cause(change) == "taken over as it is"
+    results = platform.apply(adopt=["globex-shop"])
+    assert [one.note for one in results] == ["its code stays: only our tags were set"]
     assert [call for call in platform.calls if call.startswith("PUT")] == [
         "PUT dispatch/namespaces/acme-production/scripts/globex-shop/tags"
     ]
@@ -323,6 +331,7 @@ def test_a_listing_that_lags_behind_deletes_nothing(platform: Platform) -> None:
     plan = platform.plan()
     assert [problem.code for problem in plan.refusals] == ["listing-incomplete"]
     assert plan.refusals[0].why == "the listing shows 4 scripts and the namespace counts 5"
+    assert plan.refusals[0].fix == "run again; if it stays, `reconciler doctor` shows what the listing looks like"
     platform.apply()
     assert "initech-old" in platform.scripts
     platform.faults.lag = 0

@@ -101,6 +101,7 @@ def test_an_audit_line_is_one_sorted_object() -> None:
         "seconds": 0.4,
         "before_digest": "1" * 32,
         "after_digest": "2" * 32,
+        "note": "",
         "ray": "8f1c2d-FRA",
         "problem": {
             "code": "upload-refused",
