@@ -1,4 +1,4 @@
-"""From ten customers to a hundred thousand: what a run takes, beside what the machine takes for the same files at least.
+"""From ten customers to a hundred thousand: what a run takes, beside the least that the machine takes for its files.
 
     python -m benchmarks.scale [--sizes 10,100,1000,10000] [--rounds 5] [--write] [--check]
 
@@ -57,14 +57,16 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure plans over platforms of several sizes.")
-    parser.add_argument(
-        "--sizes", type=lambda text: [int(one) for one in text.split(",")], default=[10, 100, 1000, 10_000]
-    )
+    parser.add_argument("--sizes", type=_numbers, default=[10, 100, 1000, 10_000], help="customers, with commas")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each measure, of which the median is told")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where there is much room")
     parser.add_argument("--write", action="store_true", help="keep the tables in docs/benchmarks.md")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     return parser.parse_args()
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(one) for one in text.split(",")]
 
 
 def _size(customers: int, rounds: int, folder: Path) -> Measured:
