@@ -37,7 +37,7 @@ def record(root: Path, into: Path) -> int:
     """Write the replies of an account in which the repository was applied, and the ledger of that apply beside the
     repository. Returns the number of pages of its listing."""
     into.mkdir(parents=True)
-    repository = config.load(root, variables={})
+    repository = config.load(root, variables={}, kept=root / ".reconciler/compiled.sqlite3")
     resources = kinds.desired(repository).resources.values()
     ledger = Ledger(root / ".reconciler/ledger.sqlite3", f"127.0.0.1/{ACCOUNT}/{NAMESPACE}/bench")
     ordinary = [one for one in resources if one.key.kind in (dispatcher.NAME, outbound_worker.NAME)]

@@ -77,17 +77,17 @@ def _size(customers: int, rounds: int, folder: Path) -> Measured:
         platforms.write(root, customers)
         pages = account.record(root, live)
         with serving(live) as port:
-            here = _Here(root, port, {"XDG_CACHE_HOME": f"{made}/cache"})
+            here = Here(root, port, {"XDG_CACHE_HOME": f"{made}/cache"})
             here.plan()  # fills the cache
             platforms.git(Path(made), "clone", "-q", str(root), str(clone))
             shutil.copytree(root / ".reconciler", clone / ".reconciler")
-            taken = _rounds(here, _Here(clone, port, here.variables), customers, rounds)
+            taken = _rounds(here, Here(clone, port, here.variables), customers, rounds)
             calls = here.calls()
             peaks = _peaks(here, customers)
     return Measured(customers, pages, calls, taken, peaks)
 
 
-class _Here:
+class Here:
     """A repository and the account that it is held against."""
 
     def __init__(self, root: Path, port: int, variables: Mapping[str, str]) -> None:
@@ -128,7 +128,7 @@ class _Here:
             return int(reply.read())
 
 
-def _rounds(here: _Here, clone: _Here, customers: int, rounds: int) -> Mapping[str, list[Taken]]:
+def _rounds(here: Here, clone: Here, customers: int, rounds: int) -> Mapping[str, list[Taken]]:
     taken: dict[str, list[Taken]] = {}
 
     def measure(name: str, one: Taken) -> None:
@@ -154,7 +154,7 @@ def _rounds(here: _Here, clone: _Here, customers: int, rounds: int) -> Mapping[s
     return taken
 
 
-def _peaks(here: _Here, customers: int) -> Mapping[str, int]:
+def _peaks(here: Here, customers: int) -> Mapping[str, int]:
     """Bytes, in runs of their own."""
     peaks = {"cold plan": here.cold(memory=True).peak, "plan": here.plan(memory=True).peak}
     platforms.change(here.root, _one_in_a_hundred(customers))
