@@ -3,13 +3,15 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test deep faults lint docs sbom setup clean
+.PHONY: help demo test deep bench gate faults lint docs sbom setup clean
 
 help:
 	@echo "make demo    set up and run the whole story on the embedded platform"
 	@echo "make test    set up and run the tests"
 	@echo "make deep    the slow tests: fault campaigns, fuzzing"
 	@echo "make faults  the fault campaign alone, with its figures (docs/faults.md)"
+	@echo "make bench   what plans, applies and imports take, beside the least that this machine takes; SIZES=100000"
+	@echo "make gate    what a plan does for each script, counted"
 	@echo "make lint    ruff, mypy, and pages that are made from the code"
 	@echo "make docs    docs/ as a site, in site/"
 	@echo "make sbom    what it is made of, with hashes and licences, as CycloneDX in dist/"
@@ -31,6 +33,16 @@ lint: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m tests.documents.pages check
+
+# What is measured; KEEP=--write keeps it in docs/benchmarks.md. 100,000 customers take about ten minutes and 4 GB.
+SIZES ?= 10,100,1000,10000
+ROUNDS ?= 5
+bench: setup
+	@$(BIN)/python -m benchmarks.scale --sizes $(SIZES) --rounds $(ROUNDS) $(KEEP)
+	@$(BIN)/python -m benchmarks.peers --rounds $(ROUNDS) $(KEEP)
+
+gate: setup
+	@$(BIN)/python -m benchmarks.gate
 
 docs: .venv-docs/installed
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --site-dir site

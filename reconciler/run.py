@@ -31,6 +31,7 @@ from reconciler.plan.cost import cost as cost_of
 from reconciler.plan.explain import explain_worker
 from reconciler.plan.guards import USER_WORKER, Caps, Policy
 from reconciler.plan.results import Result
+from reconciler.plan.sharding import Shard, sharded
 from reconciler.verify import verify
 
 NOBODY = "-"  # a scope that holds no customer, which a customer's id can never be
@@ -48,6 +49,7 @@ class Wishes:
     allow_deletes: int = 0
     verify: int | None = 0  # how many to read back; None for all
     undoes: tuple[str, ...] = ()  # the commits that this run goes back behind
+    shard: Shard | None = None
     requests_per_window: int = transport.REQUESTS_PER_WINDOW  # 0: no budget, as on the embedded platform
 
 
@@ -101,16 +103,20 @@ def _of_the_unsettled(connection: Connection, seen: Seen, wishes: Wishes) -> Out
     """
     settled = user_worker.settled(seen, connection)
     repository = replace(connection.repository, settled=settled.names)
-    live = kinds.live(seen, replace(connection, repository=repository))
+    live = kinds.live(seen, connection.narrowed(repository, user_worker.NAME, settled.remembered))
     plan = make_plan(kinds.desired(repository), live, policy_of(repository, wishes))
     updates = all(one.action is Action.UPDATE and one.key.kind == USER_WORKER for one in plan.changes)
     if not updates or plan.withheld or plan.blocked or plan.problems:
         return None
     unchanged, unverified = plan.unchanged + live.settled, plan.unverified + settled.unverified
     warnings = (*plan.warnings, *_blind_spots(connection, seen))
-    told = replace(plan, unchanged=unchanged, unverified=unverified, warnings=warnings)
-    priced = _priced(told, repository, live, wishes, connection.answers, kinds.read_back(connection, plan.changes))
+    told = _in_shard(replace(plan, unchanged=unchanged, unverified=unverified, warnings=warnings), wishes)
+    priced = _priced(told, repository, live, wishes, connection.answers, kinds.read_back(connection, told.changes))
     return Outlook(connection, seen, priced, wishes, functools.partial(_whole, connection, seen))
+
+
+def _in_shard(plan: Plan, wishes: Wishes) -> Plan:
+    return plan if wishes.shard is None else sharded(plan, wishes.shard, kinds.FIRST)
 
 
 def _whole(connection: Connection, seen: Seen) -> tuple[State, State]:
@@ -133,7 +139,7 @@ def of_everything(
         live, coverage = verify(connection, wanted, live, wishes.verify, now, progress=verifying)
     plan = switching.proven(make_plan(wanted, live, policy_of(repository, wishes)), repository, seen, crossing)
     blind = _blind_spots(connection, seen) if wishes.verify == 0 else ()
-    plan = replace(plan, coverage=coverage, warnings=(*plan.warnings, *blind))
+    plan = _in_shard(replace(plan, coverage=coverage, warnings=(*plan.warnings, *blind)), wishes)
     priced = _priced(plan, repository, live, wishes, connection.answers, kinds.read_back(connection, plan.changes))
     return Outlook(connection, seen, priced, wishes, lambda: (wanted, live))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from reconciler.kinds.connection import Connection
     from reconciler.plan import Change, Plan
     from reconciler.plan.results import Result
+    from reconciler.plan.sharding import Shard
     from reconciler.run import Outlook, Wishes
 
 
@@ -47,6 +48,7 @@ def apply(
     time_limit: str | None,
     audit: Path | None,
     customers: tuple[str, ...],
+    shard: Shard | None,
     changed_since: str,
     at: str,
     verify: int | None,
@@ -65,7 +67,15 @@ def apply(
     with connecting.loaded_to_write(options, at) as repository:
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
         undoes = wishes.undone(options, repository, at, scope)
-        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify, undoes=undoes)
+        asked = wishes.of(
+            options,
+            scope=scope,
+            adopt=adopt,
+            allow_deletes=allow_deletes,
+            verify=verify,
+            undoes=undoes,
+            shard=shard,
+        )
         orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, at), limit)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             return applied(connection, asked, orders, terminal)

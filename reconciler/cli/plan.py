@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.options import Options, common, format_option
 from reconciler.show import FORMATS
+
+if TYPE_CHECKING:
+    from reconciler.plan.sharding import Shard
 
 
 class Amount(click.ParamType[int | None]):
@@ -22,6 +25,20 @@ class Amount(click.ParamType[int | None]):
         if not str(value).isdigit():
             self.fail(f'"{value}" is neither a number nor "all"', param, ctx)
         return int(value)
+
+
+class ShardType(click.ParamType["Shard"]):
+    """The I-th of N shares, as in 3/8."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        from reconciler.plan.sharding import Shard
+
+        number, _, of = str(value).partition("/")
+        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            self.fail(f'"{value}" is no share such as 3/8', param, ctx)
+        return Shard(int(number), int(of))
 
 
 def scoped(command: Any) -> Any:
@@ -41,6 +58,7 @@ def scoped(command: Any) -> Any:
         ),
         click.option("--changed-since", metavar="REF", default="", help="Look at customers that differ from a commit."),
         click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only."),
+        click.option("--shard", type=ShardType(), metavar="I/N", help="Write one of N shares of the scripts."),
     ):
         command = option(command)
     return command
@@ -71,6 +89,7 @@ def plan(
     base: str,
     preflight: bool,
     customers: tuple[str, ...],
+    shard: Shard | None,
     changed_since: str,
     at: str,
     verify: int | None,
@@ -85,7 +104,15 @@ def plan(
     with connecting.loaded(options, at) as repository:
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
         undoes = wishes.undone(options, repository, at, scope)
-        asked = wishes.of(options, scope=scope, adopt=adopt, allow_deletes=allow_deletes, verify=verify, undoes=undoes)
+        asked = wishes.of(
+            options,
+            scope=scope,
+            adopt=adopt,
+            allow_deletes=allow_deletes,
+            verify=verify,
+            undoes=undoes,
+            shard=shard,
+        )
         if base:
             with connecting.loaded(options, base) as before:
                 shown = run.between(before, repository, asked)

@@ -15,6 +15,7 @@ from reconciler.load import git
 from reconciler.load.repository import Repository
 from reconciler.names import did_you_mean
 from reconciler.plan import Plan
+from reconciler.plan.sharding import Shard
 from reconciler.run import NOBODY, Wishes
 
 _PLATFORM = ("platform.yaml", "platform")  # files that every customer stands on
@@ -52,6 +53,7 @@ def of(
     allow_deletes: int,
     verify: int | None,
     undoes: tuple[str, ...] = (),
+    shard: Shard | None = None,
 ) -> Wishes:
     return Wishes(
         today=datetime.datetime.now(datetime.UTC).date(),
@@ -60,6 +62,7 @@ def of(
         allow_deletes=allow_deletes,
         verify=verify,
         undoes=undoes,
+        shard=shard,
         requests_per_window=connecting.requests_per_window(options),
     )
 

@@ -69,6 +69,9 @@ KINDS: tuple[Kind, ...] = (
     workers_dev,
 )
 
+# What an upload of a user Worker needs; to write it twice does no harm.
+FIRST = frozenset({namespace.NAME, tail_worker.NAME})
+
 _BY_NAME = {kind.NAME: kind for kind in KINDS}
 
 
@@ -104,7 +107,7 @@ def secrets(repository: Repository) -> Iterator[tuple[Key, Mapping[str, SecretRe
 
 def see(connection: Connection, *, progress: Callable[[int], None] | None = None) -> Seen:
     """Look at everything that this repository is about, once."""
-    known = connection.remembered(user_worker.NAME), connection.remembered(user_worker.READ)
+    known = (connection.remembered(kind) for kind in (user_worker.NAME, user_worker.READ))  # read when it is needed
     seen = look(connection.api, _interest(connection), known, progress=progress)
     connection.ledger.remember(user_worker.READ, seen.read_tags)
     rows = tuple(row for row in seen.scripts.rows if not user_worker.is_gone(row, connection))

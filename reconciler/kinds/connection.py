@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.kinds.keeping import Kept
 from reconciler.load.repository import Repository
@@ -35,6 +35,10 @@ class Connection:
     def answers(self) -> Mapping[str, str]:
         """What `doctor --probe` learnt of this account; see answers.py."""
         return self.ledger.answers()
+
+    def narrowed(self, repository: Repository, kind: str, entries: Mapping[str, Entry]) -> Connection:
+        """The same for a part of the repository, of whose kind these are the entries."""
+        return replace(self, repository=repository, _held={**self._held, kind: entries})
 
     def remembered(self, kind: str) -> Mapping[str, Entry]:
         """What the ledger held of a kind when the run first asked."""

@@ -12,6 +12,7 @@ from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Repository
 from reconciler.look.ledger import Entry
 from reconciler.look.listing import Seen
+from reconciler.look.replies import ApiError
 from reconciler.model import Key, Resource, Worker, digest
 from reconciler.plan import Change
 
@@ -50,10 +51,19 @@ def put(connection: Connection, change: Change, after: Resource) -> None:
     name, trusted = after.key.name, connection.repository.platform.trusted
     missing = connection.api.namespace(name) is None
     if missing:
-        connection.api.create_namespace(name)
+        _create(connection, name)
     if trusted or not missing:
         connection.api.trust_namespace(name, trusted)
     connection.ledger.remember(NAME, {name: Entry(after.digest, "", "")})
+
+
+def _create(connection: Connection, name: str) -> None:
+    """Several shards may begin at once: a namespace that another has made meanwhile is made."""
+    try:
+        connection.api.create_namespace(name)
+    except ApiError:
+        if connection.api.namespace(name) is None:
+            raise
 
 
 def delete(connection: Connection, resource: Resource) -> None:

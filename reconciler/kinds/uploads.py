@@ -344,13 +344,16 @@ def _is_another(row: Row, seen: Resource) -> bool:
 
 def written_by_others(row: Row, entry: Entry) -> bool:
     """Whether a listed script is other than our own upload left it."""
-    if row.tags is not None and digest_in(row.tags) != entry.digest:
-        return True
-    if row.tags is not None and entry.tags and not _same_tags(row.tags, entry.tags):
-        return True
+    return not is_as_left(row, entry, digest_in(row.tags) if row.tags is not None else entry.digest)
+
+
+def is_as_left(row: Row, entry: Entry, digest: str) -> bool:
+    """Whether a listed script that carries this digest is as our own upload left it."""
+    if digest != entry.digest or (row.tags is not None and entry.tags and not _same_tags(row.tags, entry.tags)):
+        return False
     if row.etag and entry.etag and row.etag != entry.etag:
-        return True
-    return bool(row.modified_on and entry.modified_on and row.modified_on != entry.modified_on)
+        return False
+    return not (row.modified_on and entry.modified_on and row.modified_on != entry.modified_on)
 
 
 def _read_back(connection: Connection, namespace: str, after: Resource, worker: Worker) -> None:

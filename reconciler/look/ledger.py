@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -44,6 +44,12 @@ CREATE TABLE IF NOT EXISTS answer (
 """
 
 
+_ENTRIES = (
+    "SELECT name, digest, etag, modified_on, verified_at, secrets, customer, tags FROM entry"
+    " WHERE scope = ? AND kind = ?"
+)
+
+
 class Entry(NamedTuple):
     """One upload of ours: the digest that this etag and time of change stand for."""
 
@@ -64,13 +70,22 @@ class Ledger:
         self._patience = patience  # seconds to wait for another process that writes
         self.lost = ""  # why it had to start anew; "" when it did not
 
-    def entries(self, kind: str) -> Mapping[str, Entry]:
-        rows = self._read(
-            "SELECT name, digest, etag, modified_on, verified_at, secrets, customer, tags FROM entry"
-            " WHERE scope = ? AND kind = ?",
-            (self._scope, kind),
-        )
-        return {row[0]: Entry._make((*row[1:-1], _tags(row[-1]))) for row in rows if {*map(type, row)} == {str}}
+    def entries(self, kind: str) -> dict[str, Entry]:
+        return self.entries_but(kind, _nothing)
+
+    def entries_but(self, kind: str, left_out: Callable[[str, Entry], bool]) -> dict[str, Entry]:
+        """The entries of a kind, less those that are left out: they are not held at once."""
+
+        def step(database: sqlite3.Connection) -> dict[str, Entry]:
+            found: dict[str, Entry] = {}
+            for row in _rows(database, _ENTRIES, (self._scope, kind)):
+                if {*map(type, row)} == {str}:
+                    name, entry = row[0], Entry._make((*row[1:-1], _tags(row[-1])))
+                    if not left_out(name, entry):
+                        found[name] = entry
+            return found
+
+        return self._on_database(step, {})
 
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self._write(
@@ -106,7 +121,7 @@ class Ledger:
         self._write("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", [(self._scope, *one) for one in answers.items()])
 
     def _read(self, statement: str, values: tuple[str, ...]) -> list[tuple[str, ...]]:
-        return self._on_database(lambda database: _read_all(database, statement, values), [])
+        return self._on_database(lambda database: list(_rows(database, statement, values)), [])
 
     def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
         """A ledger that cannot be written costs the next run time and nothing else, so that is told and no more."""
@@ -148,15 +163,21 @@ class Ledger:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
 
-def _read_all(database: sqlite3.Connection, statement: str, values: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _nothing(name: str, entry: Entry) -> bool:
+    del name, entry
+    return False
+
+
+def _rows(database: sqlite3.Connection, statement: str, values: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Text that is no UTF-8 is read as far as it goes, by a function that takes twenty times as long."""
     try:
-        return database.execute(statement, values).fetchall()
+        yield from database.execute(statement, values)
+        return
     except sqlite3.OperationalError as error:
         if "decode" not in str(error):
             raise
     database.text_factory = lambda content: content.decode("utf-8", "replace")
-    return database.execute(statement, values).fetchall()
+    yield from database.execute(statement, values)
 
 
 def _write_all(database: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:

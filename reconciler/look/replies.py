@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -237,7 +238,7 @@ def row_of(item: Any) -> Row | None:
         tags = []
     return Row(
         name,
-        tuple(map(str, tags)) if isinstance(tags, list) else None,
+        tuple(map(sys.intern, map(str, tags))) if isinstance(tags, list) else None,  # most are the same in many rows
         str(row.get("etag") or ""),
         str(row.get("modified_on") or ""),
         str(row.get("created_on") or ""),

@@ -32,6 +32,7 @@ def complete(
     silent = [row for row in listing.rows if row.tags is None]
     if not silent:
         return listing, {}
+    known = tuple(known)
     ours = api.scripts(namespace, tags=f"{owner_tag(owner)}:yes")
     protected = api.scripts(namespace, tags=f"{PROTECT_TAG}:yes")
     names = frozenset(row.name for row in ours.rows)
