@@ -95,7 +95,11 @@ class Dev:
         return self.wait()
 
     def wait(self) -> int:
-        code = self.process.wait(SECONDS)
+        try:
+            code = self.process.wait(SECONDS)
+        except subprocess.TimeoutExpired:  # the test fails, and leaves nothing running
+            self.process.kill()
+            raise
         self._reader.join(SECONDS)
         assert self.process.stdout is not None
         self.process.stdout.close()
