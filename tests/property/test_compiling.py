@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import shutil
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ConfigError
-from reconciler.load import config
+from reconciler.load import compiled, compiling, config, customer_file, files, platform_file
 from reconciler.load.repository import Repository
 
 PLATFORM = "platform: acme\nnamespace: n\nprune: true\ntiers: {basic: {limits: {cpu_ms: 10}}}\n"
@@ -125,3 +126,41 @@ def test_a_warm_load_compiles_only_what_changed(root: Path) -> None:
         unread.chmod(0o644)
     assert isinstance(repository, Repository)
     assert repository.script("c0-shop").digest != repository.script("c2-shop").digest
+
+
+def test_what_many_processes_compile_and_send_as_text_is_what_one_folder_compiles_to(root: Path) -> None:
+    """Every field of a customer comes back from its row, and the terms cross to another process with their places."""
+    full = """\
+name: Zoë's "shop" \\ Söhne
+tier: basic
+tags: [eu]
+suspended: true
+scripts:
+  full-shop:
+    main: shop.mjs
+    hostnames: [full.example.com, www.full.example.com]
+    protect: true
+    previously: [full-store]
+    secrets: {API_KEY: {env: FULL_KEY, version: 2}}
+    limits: {cpu_ms: 7, subrequests: 3}
+    bindings: {CACHE: {type: kv_namespace, namespace_id: "0123456789abcdef0123456789abcdef"}}
+  full-pages: {assets: {directory: public}}
+"""
+    add_customer(root, "customers/full")
+    (root / "customers/full/customer.yaml").write_text(full)
+    (root / "customers/full/public").mkdir()
+    (root / "customers/full/public/index.html").write_text("<h1>hi</h1>")
+    for number in range(compiling.SPREAD_FROM):
+        add_customer(root, f"customers/many/m{number:04}")
+    add_customer(root, "customers/m-wrong")
+    (root / "customers/m-wrong/customer.yaml").write_text("tier: gold\nscripts: {}\n")
+    loaded_terms = platform_file.load(root, "", {}, datetime.date.today()).terms  # noqa: DTZ011
+    assert loaded_terms is not None
+    found = compiling.compile_all(root, "customers", loaded_terms, None)
+    folders = files.customers(root).customers
+    alone = {one.path: customer_file.compile_folder(one, loaded_terms) for one in folders}
+    assert {row.path: compiled.decoded(row) for row in found.rows} == {
+        path: one.customer for path, one in alone.items() if one.customer is not None
+    }
+    assert found.problems == tuple(problem for path in sorted(alone) for problem in alone[path].problems)
+    assert found.problems
