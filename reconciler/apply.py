@@ -121,4 +121,4 @@ def _left(change: Change, outcome: Outcome, problem: Problem | None) -> Result:
 
 
 def _because(blame: Key) -> Problem:
-    return Problem(f"waits for {blame}, which was not applied", code="waits-for-failed")
+    return Problem(f"waits for {blame.told}, which was not applied", code="waits-for-failed")

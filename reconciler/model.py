@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler import names
 from reconciler.errors import Where
 
 Spec = Mapping[str, Any]  # JSON: what a resource is, in the form that is compared and shown
@@ -28,6 +29,11 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
+
+    @property
+    def told(self) -> str:
+        """As messages call it: `script globex-shop`."""
+        return f"{names.kind_words(self.kind)[0]} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

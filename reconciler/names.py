@@ -9,6 +9,13 @@ from collections.abc import Iterable
 MAX_NAMES, MAX_NAME_LENGTH = 2_000, 100  # looking for a near name takes time for each
 MAX_LISTED = 20
 
+# Kinds as people call them, one and many; a kind that is not here is called by its own name.
+KINDS = {
+    "user_worker": ("script", "scripts"),
+    "outbound_worker": ("outbound Worker", "outbound Workers"),
+    "tail_worker": ("tail Worker", "tail Workers"),
+}
+
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """The nearest of the names, or "" when none is near."""
@@ -25,6 +32,12 @@ def listed(names: Iterable[str]) -> str:
     known = sorted(names)
     more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
     return ", ".join(known[:MAX_LISTED]) + more
+
+
+def kind_words(name: str) -> tuple[str, str]:
+    """A kind of resource as people call it: one of it, and many."""
+    plain = name.replace("_", " ")
+    return KINDS.get(name, (plain, f"{plain}s"))
 
 
 def _bare(name: str) -> str:

@@ -124,7 +124,7 @@ def _reviewed(outlook: Outlook, orders: Orders, terminal: Terminal) -> tuple[tup
     saved = plan_json.read(wishes.read(orders.plan_file), str(orders.plan_file))
     reviewed = review.reviewed_only(outlook.plan, saved)
     for key, reason in reviewed.left_out:
-        terminal.warn(terminal.printable(f"left out: {key}: {reason}"))
+        terminal.warn(terminal.printable(f"left out: {key.told}: {reason}"))
     return reviewed.changes, len(reviewed.left_out)
 
 

@@ -83,7 +83,7 @@ def _remembered(risks: Iterable[str]) -> tuple[str, ...]:
 
 
 def _not_reviewed(fresh: Plan, reviewed: Reviewed | None, added: list[Change]) -> Problem:
-    names = ", ".join(f"{change.action} {change.key}" for change in added[:_NAMED])
+    names = ", ".join(f"{change.action} {change.key.told}" for change in added[:_NAMED])
     more = f" and {len(added) - _NAMED:,} more" if len(added) > _NAMED else ""
     shown = (
         f"its pull request showed plan {reviewed.digest[:12]}" if reviewed else "no pull request showed a plan of it"

@@ -73,7 +73,7 @@ def zone_of(connection: Connection, name: str, resource: Resource) -> str:
             Problem(
                 f"the account has no zone {name}",
                 resource.where,
-                why=f"{resource.key} belongs to it",
+                why=f"{resource.key.told} belongs to it",
                 fix="add the domain to the account, or give the token Zone Read for it",
                 code="unknown-zone",
             )

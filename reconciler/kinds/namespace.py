@@ -68,7 +68,9 @@ def _create(connection: Connection, name: str) -> None:
 
 def delete(connection: Connection, resource: Resource) -> None:
     del connection
-    raise Refused([Problem(f"{resource.key} is never deleted by a plan", why="every script in it would go with it")])
+    raise Refused(
+        [Problem(f"{resource.key.told} is never deleted by a plan", why="every script in it would go with it")]
+    )
 
 
 def wanted(repository: Repository, resource: Resource) -> Worker | None:

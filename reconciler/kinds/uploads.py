@@ -140,7 +140,7 @@ def changed_since(resource: Resource) -> ReconcilerError:
     return ReconcilerError(
         [
             Problem(
-                f"{resource.key} is not deleted: it is no longer what it was when this run looked",
+                f"{resource.key.told} is not deleted: it is no longer what it was when this run looked",
                 why="someone else wrote it meanwhile, and it may be in use",
                 fix="run again: the next plan shows what it is now",
                 code="changed-since",
@@ -243,7 +243,7 @@ def _written_meanwhile(after: Resource) -> ReconcilerError:
     return ReconcilerError(
         [
             Problem(
-                f"{after.key} was written by someone else while this run wrote it",
+                f"{after.key.told} was written by someone else while this run wrote it",
                 after.where,
                 why="what is live now is not what was sent",
                 fix="run again once the other is done: the next plan puts it right",
@@ -383,7 +383,7 @@ def _dropped(resource: Resource, what: list[str]) -> ReconcilerError:
     return ReconcilerError(
         [
             Problem(
-                f"{resource.key} was uploaded, and Cloudflare dropped {', '.join(what)}",
+                f"{resource.key.told} was uploaded, and Cloudflare dropped {', '.join(what)}",
                 resource.where,
                 why="what was reviewed is not what runs: without a tag the next run cannot tell whose it is, and "
                 "without a limit or a binding it does what nobody meant",

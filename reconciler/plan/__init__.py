@@ -352,7 +352,7 @@ def _crossing(
 def _taken(want: Resource, have: Resource) -> Problem:
     holder = f"it is marked as the platform {have.owner}'s" if have.owner else "it carries no owner mark"
     return Problem(
-        f"{want.key} exists already and is not ours",
+        f"{want.key.told} exists already and is not ours",
         want.where,
         why=f"{holder}, so it may be someone's: nothing is overwritten",
         fix=f"rename it here, or take it over with --adopt {want.key.name}",

@@ -239,7 +239,7 @@ def _still_needed(deletes: Sequence[Resource], staying: Iterable[Resource]) -> P
 def _protected(one: Resource, rename: bool) -> Problem:
     verb = "renamed" if rename else "deleted"
     return Problem(
-        f"{one.key} is protected and is not {verb}{_whose(one)}",
+        f"{one.key.told} is protected and is not {verb}{_whose(one)}",
         why="it carries the live tag rcn-protect, which outlives the file that set it",
         fix=f"bring it back with `protect: false` and apply once, or {_approval([one])}",
         code="protected",

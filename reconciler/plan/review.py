@@ -84,7 +84,7 @@ def reviewed_only(fresh: Plan, saved: Plan) -> Reviewed:
     missing = {change.key for change in fresh.changes if change.action is not Action.UPDATE}
     while True:
         more = {
-            key: f"it waits for {min(graph[key] & left_out.keys() & missing)}"
+            key: f"it waits for {min(graph[key] & left_out.keys() & missing).told}"
             for key in graph
             if key not in left_out and graph[key] & left_out.keys() & missing
         }
@@ -92,8 +92,9 @@ def reviewed_only(fresh: Plan, saved: Plan) -> Reviewed:
             break
         left_out |= more
     switch = next((key for key in sorted(left_out) if key.kind == ROUTES), None)
-    deletes = {change.key for change in fresh.changes if change.action is Action.DELETE} if switch else set()
-    left_out |= dict.fromkeys(deletes - left_out.keys(), f"{switch}, which is left out, may still lead there")
+    if switch is not None:
+        deletes = {change.key for change in fresh.changes if change.action is Action.DELETE}
+        left_out |= dict.fromkeys(deletes - left_out.keys(), f"{switch.told}, which is left out, may still lead there")
     kept = tuple(change for change in fresh.changes if change.key not in left_out)
     return Reviewed(kept, (*sorted(left_out.items()), *gone))
 

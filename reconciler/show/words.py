@@ -8,13 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reconciler.model import Key
+from reconciler.names import kind_words
 from reconciler.plan import ABSENT, Action, Cause, Change, CodeChange, Cost, Coverage, Explanation, FieldChange, Plan
 
-# Kinds as people call them, one and many; a kind that is not here is called by its own name.
-KINDS = {
-    "user_worker": ("script", "scripts"),
-    "outbound_worker": ("outbound Worker", "outbound Workers"),
-}
 CAUSES = {
     Cause.ADDED: "new in the repository",
     Cause.EDITED: "edited",
@@ -95,7 +91,7 @@ def coverage(one: Coverage) -> str:
 
 def title(key: Key) -> str:
     """Scripts by their name alone, everything else with its kind."""
-    return key.name if key.kind == "user_worker" else f"{kind(key.kind, 1)} {key.name}"
+    return key.name if key.kind == "user_worker" else key.told
 
 
 def titles(changes: Iterable[Change]) -> list[str]:
@@ -131,8 +127,7 @@ def taken_over(told: Explanation | None) -> str:
 
 
 def kind(name: str, count: int) -> str:
-    one, several = KINDS.get(name, (name.replace("_", " "), f"{name.replace('_', ' ')}s"))
-    return one if count == 1 else several
+    return kind_words(name)[0 if count == 1 else 1]
 
 
 def some(names: Iterable[str], shown: int = NAMES_SHOWN, *, total: int = 0) -> str:

@@ -91,7 +91,7 @@ def test_a_name_of_someone_else_is_shown_and_stops_nothing_but_itself(acme: Worl
     assert [step.name for step in planned.steps if step.conclusion == "failure"] == ["Nothing stands in the way"]
     (comment,) = acme.hub.comments[pull.number]
     assert "**1 to update, 1 blocked** · platform, initech" in comment["body"]
-    assert "user_worker/taken" in comment["body"]
+    assert "script taken" in comment["body"]
     assert "Outdated" not in comment["body"]
 
     applied = acme.run("apply.yml", acme.merge(pull))
@@ -153,7 +153,7 @@ def test_an_apply_whose_plan_nobody_reviewed_is_refused_and_goes_on_by_hand(acme
     assert refused.result == "failure"
     told = refused.step("Compare with the review").log
     assert "holds what nobody reviewed: " in told
-    assert "delete user_worker/initech-hello" in told
+    assert "delete script initech-hello" in told
     assert "holds what nobody reviewed: " in refused.summary
     assert refused.step("Apply").outcome == "skipped"
     assert acme.writes() == []

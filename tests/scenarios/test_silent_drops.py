@@ -39,8 +39,7 @@ def failed(platform: Platform, strike: Strike) -> dict[str, str]:
 def test_a_limit(platform: Platform) -> None:
     told = failed(platform, dropping(platform, "globex-reports", limits=None))
     assert told == {
-        "globex-reports": "user_worker/globex-reports was uploaded, and Cloudflare dropped limit cpu_ms, "
-        "limit subrequests"
+        "globex-reports": "script globex-reports was uploaded, and Cloudflare dropped limit cpu_ms, limit subrequests"
     }
     platform.apply()
 
