@@ -362,7 +362,7 @@ def _taken(want: Resource, have: Resource) -> Problem:
 
 def _moving(key: Key, before: str, after: str, where: Where | None) -> Problem:
     return Problem(
-        f"{key} moves from customer {before} to customer {after}, and this run looks at one of them only",
+        f"{key.told} moves from customer {before} to customer {after}, and this run looks at one of them only",
         where,
         why="half a move would leave the other customer with a script that is gone, or that is not theirs",
         fix=f"look at both with --customer {before} --customer {after}, or at all",

@@ -227,7 +227,7 @@ def _blocked(deletes: Sequence[Resource], blocked: int) -> Problem:
 def _still_needed(deletes: Sequence[Resource], staying: Iterable[Resource]) -> Problem:
     verb = "is" if len(deletes) == 1 else "are"
     keys = frozenset(one.key for one in deletes)
-    needed_by = ", ".join(str(key) for key in sorted(one.key for one in staying if keys & one.needs)[:3])
+    needed_by = ", ".join(key.told for key in sorted(one.key for one in staying if keys & one.needs)[:3])
     return Problem(
         f"{_amount(deletes)} {verb} not deleted in this run: {named(deletes)}",
         why=f"needed by what stays: {needed_by}",
