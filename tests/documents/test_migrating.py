@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import yaml
 
 from reconciler.local.api import LOCAL_TOKEN
@@ -35,6 +36,7 @@ def moved(home: Home, namespace: str, uploads: Sequence[Upload], lines: Sequence
     return home.folder
 
 
+@pytest.mark.deep
 def test_scripts_that_wrangler_deployed(home: Home) -> None:
     names = ("globex-shop", "globex-api", "initech-status")
     uploads = [
@@ -47,6 +49,7 @@ def test_scripts_that_wrangler_deployed(home: Home) -> None:
     assert sorted(path.name for path in (folder / "customers").iterdir()) == ["globex", "initech"]
 
 
+@pytest.mark.deep
 def test_terraform_of_the_fourth_version(home: Home) -> None:
     uploads = [
         Upload("shop", {"worker.js": code("shop")}, {**TERMS, "tags": ["customer-globex", "advanced"]}),
