@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from reconciler import cli
+from reconciler.cli.options import common
 
 _HEAD = """\
 # Commands
@@ -54,31 +55,29 @@ def _exit_codes() -> Iterator[str]:
 
 def _commands() -> Iterator[str]:
     context = click.Context(cli.reconciler, info_name="reconciler")
-    common = _common(context)
+    shared = _common()
     for name in cli.reconciler.list_commands(context):
         command = cli.reconciler.get_command(context, name)
         assert command is not None
-        yield from _command(command, click.Context(command, info_name=name, parent=context), common)
+        yield from _command(command, click.Context(command, info_name=name, parent=context), shared)
     yield "\n## Options of every command that reads a repository\n"
-    yield from _table(common.values())
+    yield from _table(shared.values())
 
 
-def _common(context: click.Context) -> dict[str, click.Option]:
-    """The options that `validate` has: those that all share, and its own --format."""
-    validate = cli.reconciler.get_command(context, "validate")
-    assert validate is not None
-    options = [one for one in validate.params if isinstance(one, click.Option) and one.name != "show"]
-    return {_names(one): one for one in options if "--format" not in one.opts}
+def _common() -> dict[str, click.Option]:
+    """What `cli.options.common` puts on a command, told by a command that has nothing else."""
+    bare = click.command()(common(lambda options: options))
+    return {_names(one): one for one in bare.params if isinstance(one, click.Option)}
 
 
-def _command(command: click.Command, context: click.Context, common: dict[str, click.Option]) -> Iterator[str]:
+def _command(command: click.Command, context: click.Context, shared: dict[str, click.Option]) -> Iterator[str]:
     yield f"\n## {context.command_path}\n"
     yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```\n"
     yield _help(command)
     options = [one for one in command.params if isinstance(one, click.Option)]
     names = {_names(one) for one in options}
-    whole = common.keys() <= names
-    own = [one for one in options if not whole or _names(one) not in common]
+    whole = shared.keys() <= names
+    own = [one for one in options if not whole or _names(one) not in shared]
     if own:
         yield ""
         yield from _table(own)
@@ -88,7 +87,7 @@ def _command(command: click.Command, context: click.Context, common: dict[str, c
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            yield from _command(below, click.Context(below, info_name=name, parent=context), common)
+            yield from _command(below, click.Context(below, info_name=name, parent=context), shared)
 
 
 def _help(command: click.Command) -> str:
