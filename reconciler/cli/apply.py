@@ -62,8 +62,8 @@ def apply(
     """
     from reconciler.cli import connecting, record, wishes
 
-    terminal = options.terminal
-    limit = record.seconds(time_limit) if time_limit else None
+    started, terminal = time.monotonic(), options.terminal
+    until = started + record.seconds(time_limit) if time_limit else None
     with connecting.loaded_to_write(options, at) as repository:
         scope = wishes.scope(repository, customers, changed_since, at, terminal)
         undoes = wishes.undone(options, repository, at, scope)
@@ -76,7 +76,7 @@ def apply(
             undoes=undoes,
             shard=shard,
         )
-        orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, at), limit)
+        orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, at), until)
         with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
             return applied(connection, asked, orders, terminal)
 
@@ -90,7 +90,7 @@ class Orders:
     plan_file: Path | None = None  # or the plan itself
     audit: Path | None = None
     commit: str = ""  # whose files are applied, for the record
-    limit: float | None = None  # seconds
+    until: float | None = None  # when nothing more is begun, by the monotonic clock
     workers: int | None = None  # changes at a time; None for the usual number
 
 
@@ -158,7 +158,7 @@ def _carry_out(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, 
     results = []
     with (
         record.audit_log(orders.audit, orders.commit) as audited,
-        _interruptible(terminal, orders.limit) as stopped,
+        _interruptible(terminal, orders.until) as stopped,
     ):
         workers = orders.workers or applying.WORKERS
         for result in run.carry_out(outlook, changes, stopped=lambda: stopped() or bool(audited.lost), workers=workers):
@@ -187,10 +187,9 @@ def _exit_code(plan: Plan, results: list[Result], left_out: int) -> int:
 
 
 @contextmanager
-def _interruptible(terminal: Terminal, limit: float | None) -> Iterator[Callable[[], bool]]:
+def _interruptible(terminal: Terminal, until: float | None) -> Iterator[Callable[[], bool]]:
     """Ctrl-C once, or the time limit, stops handing out changes; Ctrl-C twice stops at once."""
     asked: list[int] = []
-    started = time.monotonic()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         del frame
@@ -206,7 +205,7 @@ def _interruptible(terminal: Terminal, limit: float | None) -> Iterator[Callable
     before = signal.signal(signal.SIGINT, interrupt)
     terminating = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield lambda: bool(asked) or (limit is not None and time.monotonic() - started >= limit)
+        yield lambda: bool(asked) or (until is not None and time.monotonic() >= until)
     finally:
         signal.signal(signal.SIGINT, before)
         signal.signal(signal.SIGTERM, terminating)
