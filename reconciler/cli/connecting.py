@@ -199,7 +199,10 @@ def _remote(
     ]
     if missing:
         raise LocalError([_unset(name) for name in missing])
-    base_url = found.get("CLOUDFLARE_API_BASE_URL") or found.get("CLOUDFLARE_BASE_URL") or cloudflare.DEFAULT_BASE_URL
+    addresses = [one for name in ("CLOUDFLARE_API_BASE_URL", "CLOUDFLARE_BASE_URL") if (one := found.get(name))]
+    if len(set(addresses)) > 1:
+        options.terminal.warn("warning: CLOUDFLARE_API_BASE_URL and CLOUDFLARE_BASE_URL differ; the first is used")
+    base_url = addresses[0] if addresses else cloudflare.DEFAULT_BASE_URL
     budget = transport.SharedBudget(_budget_file(found, account), size=requests_per_window(options))
     polite = transport.Polite(through(transport.over_network()), budget, waiting=waiting)
     api = cloudflare.connect(base_url, Secret(token), account, polite)

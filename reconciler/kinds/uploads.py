@@ -1,6 +1,7 @@
 """What all kinds that are Workers share: a listed row as a resource, and an upload that is checked.
 
-Laws: an upload counts only when the reply shows what was meant; a tag that was dropped in silence fails the change.
+Laws: an upload counts only when what is live is what was meant; what was dropped in silence fails the change
+(keeping.py). Nothing is deleted that someone wrote since it was looked at.
 The digest tag is written with the last call of several, so that a run that ends between two of them leaves a Worker
 that the next plan takes for unfinished.
 """

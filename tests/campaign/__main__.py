@@ -12,9 +12,10 @@ def main(words: list[str]) -> int:
     found: list[Figures] = []
     for one in campaign(every, processes()):
         found.append(one)
+        task, ends = one.task, ", ".join(f"{count} {end}" for end, count in one.ends.items())
         print(
-            f"{len(found)} of {len(every)}: {one.task.plan}, {one.task.fault}, {one.task.workers} at a time: "
-            f"{one.converged} of {one.positions}",
+            f"{len(found)} of {len(every)}: {task.plan}, {task.fault}, {task.workers} at a time: "
+            f"{one.converged} of {one.positions} converged after {one.worst} at most ({ends})",
             file=sys.stderr,
             flush=True,
         )

@@ -93,6 +93,14 @@ def test_2_wrong_usage(folder: Path) -> None:
     assert run(folder, "plan", "--local", "--exit-code").code == 3  # and nothing was changed
 
 
+def test_two_addresses_that_differ_are_told_and_the_first_is_used(folder: Path) -> None:
+    variables = {"CLOUDFLARE_API_TOKEN": "t", "CLOUDFLARE_API_BASE_URL": "http://first.example.com"}
+    ran = run(folder, "plan", variables={**variables, "CLOUDFLARE_BASE_URL": "https://second.example.com"})
+    assert "CLOUDFLARE_API_BASE_URL and CLOUDFLARE_BASE_URL differ" in ran.err
+    assert "http://first.example.com is neither https" in ran.err
+    assert "differ" not in run(folder, "plan", variables=variables).err
+
+
 def test_3_changes_are_pending_and_0_without_asking_for_it(folder: Path) -> None:
     assert run(folder, "plan", "--local", "--exit-code").code == 3
     assert run(folder, "plan", "--local").code == 0
