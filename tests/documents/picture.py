@@ -18,7 +18,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
 ROOT = Path(__file__).parents[2]
-WIDTH = 108
+WIDTH = 120  # columns: the longest line of the plan, its last, fits
 SAMPLE = ("platform.yaml", "platform", "customers")
 EDITS = (
     ("customers/globex/customer.yaml", "cpu_ms: 80", "cpu_ms: 120"),
