@@ -80,6 +80,7 @@ class Account:
             "CLOUDFLARE_ACCOUNT_ID": ACCOUNT,
             "CLOUDFLARE_API_BASE_URL": f"{self.server.url}/client/v4",
             "XDG_CACHE_HOME": str(self.cache),
+            "PYTHONDONTWRITEBYTECODE": "1",  # a process on a full disk would leave half of a module behind
         }
         return subprocess.Popen(
             [sys.executable, "-m", "reconciler", *words, "-C", str(self.folder)],
