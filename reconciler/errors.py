@@ -5,11 +5,11 @@
     ├─ UsageProblem(problem)        exit 2: the command line asks for something that cannot be
     ├─ Refused(problem)             exit 5: a guard said no
     ├─ NotReviewed(problem)         exit 6: the fresh plan is not the reviewed one
-    ├─ ApiError                     exit 1: Cloudflare said no (cloudflare.py raises it and its subclasses)
+    ├─ ApiError                     exit 1: Cloudflare said no (look/replies.py has it and its subclasses)
     └─ LocalError(problem)          exit 1: something on this machine is missing or broken
 
 Anything else that escapes is a bug. Text in a Problem is raw: it may hold whatever a file held, and is made
-harmless where it is printed (render/), never before.
+harmless where it is printed (show/), never before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What no document says of an account's listing, learnt from one scratch script that is written and removed again.
 
-The answers go into the ledger, and answers.py says what plans and drift runs make of them. To ask something more: a
-method of _Scratch and its line in QUESTIONS.
+The answers go into the ledger, and look/answers.py says what plans and drift runs make of them. To ask something more:
+a method of _Scratch and its line in QUESTIONS.
 """
 
 from __future__ import annotations

@@ -294,6 +294,6 @@ def _found(row: Row, raw: Mapping[str, Any], rule: Rule, known: dict[bytes, byte
 
 
 def _with_values(binding: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A variable that is empty, false or null is still the customer's word; wire.py takes such for a default."""
+    """A variable that is empty, false or null is still the customer's word; look/wire.py takes such for a default."""
     live = next(one for one in settings["bindings"] if one.get("name") == binding["name"])
     return {**binding, **{name: live[name] for name in ("text", "json") if name in live}}

@@ -1,6 +1,6 @@
 """Drift as one issue: opened when there is some, written over while it lasts, closed with a word when it is gone.
 
-Found again by its label, its marker and its author. `read` is the other way of render/findings.to_json.
+Found again by its label, its marker and its author. `read` is the other way of show/findings.to_json.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Connection:
 
     @functools.cached_property
     def answers(self) -> Mapping[str, str]:
-        """What `doctor --probe` learnt of this account; see answers.py."""
+        """What `doctor --probe` learnt of this account; see look/answers.py."""
         return self.ledger.answers()
 
     def narrowed(self, repository: Repository, kind: str, entries: Mapping[str, Entry]) -> Connection:

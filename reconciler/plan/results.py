@@ -1,4 +1,4 @@
-"""What became of a plan, and what a drift run found: values that apply and drift make and render shows.
+"""What became of a plan, and what a drift run found: values that apply and drift make and show/ shows.
 
 Nothing here decides or prints. The audit line is the record that outlives the run: one JSON object a change.
 """

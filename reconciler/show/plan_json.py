@@ -1,6 +1,6 @@
 """A plan as JSON: everything in it, versioned, and read back without loss.
 
-Law: `read(render(plan)) == plan`. The form follows the dataclasses of plan.py, and PLAN_SCHEMA follows the form, so
+Law: `read(render(plan)) == plan`. The form follows the dataclasses of plan/, and PLAN_SCHEMA follows the form, so
 that a new field of a plan needs nothing here; FORMAT_VERSION goes up when a field goes away or changes its meaning.
 The text is ASCII: what a name may hold reaches no terminal and no log as anything but \\u escapes.
 """

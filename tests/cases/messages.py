@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
-# Everything that a load goes through; git.py is asked about commits, which are no part of a repository's files.
+# Everything that a load goes through; load/git.py is asked about commits, which are no part of a repository's files.
 MODULES = (
     *sorted(file for file in PACKAGE.glob("load/*.py") if file.stem != "git"),
     PACKAGE / "preflight.py",
