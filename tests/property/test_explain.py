@@ -123,9 +123,9 @@ def test_a_table_in_kv_is_told_by_the_digest_of_its_parts() -> None:
 
 def test_ten_thousand_fields_are_explained_in_seconds() -> None:
     before, after = ({"scripts": {f"s{n}": {"limits": {"cpu_ms": cpu}} for n in range(10_000)}} for cpu in (10, 50))
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(explain(before, after)) == 10_000
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_the_type_of_a_module_stays_a_field() -> None:
@@ -213,9 +213,9 @@ def test_a_small_edit_of_a_large_file_is_shown() -> None:
 
 def test_the_worst_code_within_the_bounds_takes_seconds_at_most() -> None:
     lines = [f"{n * 7919 % 101}\n" for n in range(MOST_LINES)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert _code("".join(lines).encode(), "".join(reversed(lines)).encode()).diff
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def _at(spec: Any, path: tuple[str, ...]) -> str:

@@ -92,10 +92,10 @@ def test_no_text_makes_it_crash(text: str) -> None:
 )
 def test_no_text_takes_long(piece: str) -> None:
     text = piece * (200_000 // len(piece))
-    began = time.monotonic()
+    began = time.process_time()
     javascript.candidates(text)
     javascript.imports(text)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 # --- files
@@ -123,10 +123,10 @@ def test_patterns_match_as_in_other_tools(pattern: str, names: list[str]) -> Non
 
 def test_a_hostile_pattern_takes_no_longer() -> None:
     folder = Folder(Path(), "", ("a" * 250, "/".join("a" * 120)))
-    began = time.monotonic()
+    began = time.process_time()
     folder.matching("*a" * 100 + "b")
     folder.matching("**/" * 60 + "b")
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_customers_files_end_where_another_customer_begins(tmp_path: Path) -> None:

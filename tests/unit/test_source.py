@@ -132,12 +132,12 @@ def test_a_quoted_merge_key_is_a_key() -> None:
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_bombs_are_refused_or_read_at_once(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     try:
         source.parse("f.yaml", text.encode())
     except ConfigError as error:
         assert error.problems
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @given(st.binary(max_size=200) | st.text(alphabet="ab:-[]{}&*!|>'\"#%@`, \n\t?1.~<", max_size=60).map(str.encode))
