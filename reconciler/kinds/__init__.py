@@ -1,7 +1,13 @@
 """The kinds of resources: how each is wanted, how it is seen, how it is written.
 
 A kind is a module with the functions of `Kind`; planner, renderers, apply and drift know only resources.
-To add a kind: write one file here and name it in KINDS.
+To add a kind: write one file here and name it in KINDS. The other modules are what kinds share:
+
+uploads      of all kinds that are Workers; assets and keeping are parts of an upload
+edge         of the places where a dispatcher answers
+switching    the routing table: what a run may make of it; routing_kv is its form in Workers KV
+connection   what a kind needs to look and to write
+shipped      the JavaScript that ships with the reconciler
 """
 
 from __future__ import annotations

@@ -2,6 +2,12 @@
 
 Pure: two states and a policy in, one plan out. Applying the plan to the live state gives the desired state, and
 a second plan is empty (tests/property/test_laws.py). What may be deleted is decided in guards.py.
+
+explain    what differs inside a change; decides nothing
+cost       requests, time and money; prices has the price
+review     what binds an apply to the plan that people reviewed
+sharding   a plan cut for several runs at a time
+results    what became of a plan, and what a drift run found
 """
 
 from __future__ import annotations

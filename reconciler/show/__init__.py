@@ -1,5 +1,10 @@
 """How things look: a plan, the results of an apply, the findings of a drift run.
 
+plan_text, plan_markdown, plan_html, plan_json   a plan; outline is the order in which people read it
+results_text, findings, problems, resolution     an apply, a drift run, what is wrong, what holds
+words, style, markdown                           what formats share: words and numbers, colours, Markdown
+terminal                                         the one place where foreign text is made harmless
+
 To add a format of the plan: one module here, and its line in FORMATS. A format that is not for a terminal leaves the
 style alone. A run prints one format and imports no other; the command line knows them all and imports none.
 """

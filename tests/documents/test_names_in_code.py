@@ -15,6 +15,7 @@ PACKAGE = ROOT / "reconciler"
 
 # Python files, and what lies in our own folders. Files of users (customers/, platform.yaml) are examples, not places.
 _PLACE = re.compile(r"(?<![\w/.{}*-])((?:[\w.-]+/)*\w+\.py|(?:tests|docs|benchmarks|reconciler|schemas)/[\w/.-]*\w)")
+_LISTED = re.compile(r"^(\w+(?:, \w+)*) {2,}\w", re.MULTILINE)
 _THEIRS = frozenset({"conftest.py"})  # of the team whose tests use our fixtures
 
 
@@ -32,6 +33,23 @@ def test_missing_files_are_found(tmp_path: Path) -> None:
         "here.py:1 names tests/unit/test_gone.py, which is nowhere",
         "here.py:3 names gone.py, which is nowhere",
     ]
+
+
+def test_modules_that_folders_list_exist() -> None:
+    gone = [
+        f"{path.parent.name}: {name}"
+        for path in sorted(PACKAGE.glob("*/__init__.py"))
+        for names in _LISTED.findall(_list(path))
+        for name in names.split(", ")
+        if not (path.parent / f"{name}.py").is_file()
+    ]
+    assert gone == []
+
+
+def _list(path: Path) -> str:
+    """What a folder says of its modules: a name, or several, and what they are for. No ruled table is one."""
+    told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return "" if "----" in told else told
 
 
 def _missing(path: Path) -> Iterator[str]:
