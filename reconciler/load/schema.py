@@ -136,19 +136,7 @@ def _platform_properties() -> Schema:
             _WORKER_RULE,
         ),
         "egress": egress.SCHEMA,
-        "tail_workers": names_of(
-            map_of(
-                "A tail Worker.",
-                {
-                    **ordinary(),
-                    "main": path("Its main module; left out, the sample that ships here.", "platform/tail.mjs"),
-                },
-            ),
-            "Workers that get the trace events of the dispatcher and of every script that it calls. The dispatcher "
-            "names all of them, unless it has `tail_consumers` of its own.",
-            WORKER_NAME,
-            _WORKER_RULE,
-        ),
+        "tail_workers": _tail_workers(),
         "tiers": names_of(
             map_of("What holds for the customers of this tier.", layer()),
             "Price levels by name. A tier goes over `defaults`, a customer over its tier.",
@@ -158,19 +146,28 @@ def _platform_properties() -> Schema:
         "dispatcher": _dispatcher(),
         "prune": boolean("Delete what left this repository. false: report it and never delete."),
         "safety": _safety(),
-        "expected_drift": list_of(
-            map_of(
-                "Drift that is known.",
-                {"names": list_of(text("A script's name."), "Names of scripts."), **_until()},
-                ["names", "reason", "expires"],
-            ),
-            "Scripts whose drift is not reported, until a day.",
-        ),
+        "expected_drift": _expected_drift(),
         "self_service": list_of(
             text("A key of customer.yaml; * stands for any name.", "scripts.*.vars"),
             "What a customer's own people may set; anything else needs an owner of the platform.",
         ),
     }
+
+
+def _tail_workers() -> Schema:
+    return names_of(
+        map_of(
+            "A tail Worker.",
+            {
+                **ordinary(),
+                "main": path("Its main module; left out, the sample that ships here.", "platform/tail.mjs"),
+            },
+        ),
+        "Workers that get the trace events of the dispatcher and of every script that it calls. The dispatcher "
+        "names all of them, unless it has `tail_consumers` of its own.",
+        WORKER_NAME,
+        _WORKER_RULE,
+    )
 
 
 def _dispatcher() -> Schema:
@@ -221,6 +218,17 @@ def _safety() -> Schema:
             "max_deletes_per_customer": map_of("The most that one run may delete of a customer.", {"percent": percent}),
             "approvals": list_of(approval, "Named, expiring permission to go past a cap or a protection."),
         },
+    )
+
+
+def _expected_drift() -> Schema:
+    return list_of(
+        map_of(
+            "Drift that is known.",
+            {"names": list_of(text("A script's name."), "Names of scripts."), **_until()},
+            ["names", "reason", "expires"],
+        ),
+        "Scripts whose drift is not reported, until a day.",
     )
 
 

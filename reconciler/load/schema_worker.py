@@ -65,18 +65,7 @@ def _settings() -> Schema:
         ),
         "observability": nullable(_observability()),
         "logpush": nullable(boolean("Send trace events to the account's Logpush jobs.")),
-        "tail_consumers": list_of(
-            map_of(
-                "A Worker that gets trace events.",
-                {
-                    "service": text("Its name."),
-                    "environment": text("Its environment."),
-                    "namespace": text("The dispatch namespace that it is in."),
-                },
-                ["service"],
-            ),
-            "Tail Workers.",
-        ),
+        "tail_consumers": _tail_consumers(),
         "placement": nullable(_placement()),
         "cache_options": nullable(
             map_of(
@@ -115,6 +104,21 @@ def _settings() -> Schema:
             )
         ),
     }
+
+
+def _tail_consumers() -> Schema:
+    return list_of(
+        map_of(
+            "A Worker that gets trace events.",
+            {
+                "service": text("Its name."),
+                "environment": text("Its environment."),
+                "namespace": text("The dispatch namespace that it is in."),
+            },
+            ["service"],
+        ),
+        "Tail Workers.",
+    )
 
 
 def ordinary() -> Schema:
