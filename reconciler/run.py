@@ -9,7 +9,6 @@ results = carry_out(outlook, …)      apply
 from __future__ import annotations
 
 import datetime
-import difflib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -282,11 +281,11 @@ def _refuse_unknown_names(adopt: frozenset[str], wanted: State) -> None:
 
 
 def _unknown_customer(name: str, repository: Repository) -> Problem:
-    near = difflib.get_close_matches(name, repository.customers, 1)
+    near = did_you_mean(name, repository.customers)
     return Problem(
         f'there is no customer "{name}", in the repository or live',
         why="a customer's id is the name of the folder that holds its customer.yaml",
-        fix=f'did you mean "{near[0]}"?' if near else "",
+        fix=f'did you mean "{near}"?' if near else "",
         code="unknown-customer",
     )
 

@@ -97,8 +97,10 @@ def _value(below: Any, value: Any) -> Any:
     """MISSING: nothing has to be said."""
     if value is MISSING:
         return MISSING if below is MISSING else None
-    if below is MISSING or canonical(below) == canonical(value):
-        return value if below is MISSING else MISSING
+    if below is MISSING:
+        return value
+    if canonical(below) == canonical(value):
+        return MISSING
     if isinstance(below, Mapping) and isinstance(value, Mapping):
         said = {key: _value(below.get(key, MISSING), value.get(key, MISSING)) for key in sorted({*below, *value})}
         return {key: one for key, one in said.items() if one is not MISSING}

@@ -113,7 +113,7 @@ def applied(connection: Connection, asked: Wishes, orders: Orders, terminal: Ter
 
 def _reviewed(outlook: Outlook, orders: Orders, terminal: Terminal) -> tuple[tuple[Change, ...], int]:
     """The changes that this run may carry out, and how many it leaves out because they were not reviewed."""
-    from reconciler.cli import wishes
+    from reconciler.cli import files
     from reconciler.plan import review
     from reconciler.show import plan_json
 
@@ -121,7 +121,7 @@ def _reviewed(outlook: Outlook, orders: Orders, terminal: Terminal) -> tuple[tup
         review.expected(outlook.plan, orders.expect)
     if orders.plan_file is None:
         return outlook.plan.changes, 0
-    saved = plan_json.read(wishes.read(orders.plan_file), str(orders.plan_file))
+    saved = plan_json.read(files.read(orders.plan_file), str(orders.plan_file))
     reviewed = review.reviewed_only(outlook.plan, saved)
     for key, reason in reviewed.left_out:
         terminal.warn(terminal.printable(f"left out: {key.told}: {reason}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Options, common, format_option
+from reconciler.cli.options import Options, common, diff_limit_option, format_option
 from reconciler.cli.plan import Amount
 
 FORMATS = ("text", "json", "markdown")
@@ -12,14 +12,7 @@ FORMATS = ("text", "json", "markdown")
 
 @click.command()
 @format_option(FORMATS)
-@click.option(
-    "--diff-limit",
-    type=click.IntRange(0),
-    default=50,
-    show_default=True,
-    metavar="N",
-    help="Read back at most N for diffs.",
-)
+@diff_limit_option
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Look at these customers only.")
 @click.option("--verify", type=Amount(), default=0, metavar="N|all", help="Read back N, the least recently read first.")
 @click.option(

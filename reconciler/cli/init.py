@@ -108,7 +108,7 @@ def _customer(folder: Path, identity: str, tier: str | None) -> int:
 
 def _script(folder: Path, name: str, customer: str | None) -> int:
     from reconciler.begin import scaffold
-    from reconciler.cli import connecting, wishes
+    from reconciler.cli import connecting, files
 
     root = connecting.repository_root(folder)
     _refuse_bad_name(name, "script", most=63)
@@ -118,11 +118,11 @@ def _script(folder: Path, name: str, customer: str | None) -> int:
     if main.exists():
         raise _refused(f"{main.relative_to(root)} exists already")
     try:
-        text = scaffold.with_script(wishes.read(file), name, main.name)
+        text = scaffold.with_script(files.read(file), name, main.name)
     except ValueError as error:
         raise _refused(f"{file.relative_to(root)}: {error}") from None
     _write(root, {str(main.relative_to(root)): scaffold.module()})
-    wishes.write(file, text)
+    files.write(file, text)
     click.echo(f"{file.relative_to(root)}\n\nNext: reconciler plan --local", err=True)
     return 0
 

@@ -48,6 +48,16 @@ def format_option(formats: Iterable[str]) -> Callable[[Callable[..., Any]], Call
     )
 
 
+diff_limit_option = click.option(
+    "--diff-limit",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Read back at most N for diffs.",
+)
+
+
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads a repository; the command gets them as one Options value."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.options import Options, common, format_option
+from reconciler.cli.options import Options, common, diff_limit_option, format_option
 from reconciler.show import FORMATS
 
 if TYPE_CHECKING:
@@ -68,14 +68,7 @@ def scoped(command: Any) -> Any:
 @format_option(FORMATS)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write the plan as JSON to a file.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when changes are pending, 5 when deletes are refused.")
-@click.option(
-    "--diff-limit",
-    type=click.IntRange(0),
-    default=50,
-    show_default=True,
-    metavar="N",
-    help="Read back at most N for diffs.",
-)
+@diff_limit_option
 @click.option("--base", metavar="REF", default="", help="Compare with a commit instead of what is live; offline.")
 @click.option("--preflight", is_flag=True, help="Start each changed script in workerd, and make its `tests`.")
 @scoped
@@ -98,7 +91,7 @@ def plan(
 ) -> int:
     """Show what apply would change. Writes nothing."""
     from reconciler import run, show
-    from reconciler.cli import connecting, wishes
+    from reconciler.cli import connecting, files, wishes
 
     terminal = options.terminal
     with connecting.loaded(options, at) as repository:
@@ -130,5 +123,5 @@ def plan(
     terminal.finish()
     terminal.data(show.FORMATS[form](shown, terminal.style))
     if out is not None:
-        wishes.write(out, show.FORMATS["json"](shown, terminal.style))
+        files.write(out, show.FORMATS["json"](shown, terminal.style))
     return wishes.exit_code_of_plan(shown, asked_for=exit_code)

@@ -6,8 +6,6 @@ import datetime
 from collections.abc import Callable, Iterable
 
 from reconciler.cli import connecting
-from reconciler.cli.files import read as read
-from reconciler.cli.files import write as write
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
 from reconciler.errors import Problem, UsageProblem

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from reconciler.load.files import CUSTOMER_FILE
+from reconciler.load.files import CUSTOMER_FILE, PLATFORM_FILE
 
-PLATFORM_FILE = "platform.yaml"
 # An editor writes a file in several steps within a few milliseconds; 30 ms of silence end a save.
 STEP_MS, DEBOUNCE_MS = 30, 200
 STANDS_MS = 250  # of silence, after which a watch is known to stand

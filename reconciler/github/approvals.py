@@ -12,6 +12,7 @@ from reconciler.github import actions, owners
 from reconciler.github.api import GitHub
 from reconciler.github.owners import Files, Verdict
 from reconciler.load import git, source
+from reconciler.load.files import PLATFORM_FILE
 from reconciler.load.source import Source
 
 _ADMINISTERING = ("admin", "maintain")
@@ -62,7 +63,7 @@ def _verdict(root: Path, base: str) -> Verdict | None:
     files = owners.customer_files(changed)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
         before = Path(folder)
-        git.write_tree(root, commit, before, (*owners.CODEOWNERS, owners.PLATFORM, *files))
+        git.write_tree(root, commit, before, (*owners.CODEOWNERS, PLATFORM_FILE, *files))
         listed = next((before / name for name in owners.CODEOWNERS if (before / name).is_file()), None)
         if listed is None:
             return None
@@ -72,7 +73,7 @@ def _verdict(root: Path, base: str) -> Verdict | None:
 
 def _files(root: Path, customers: Iterable[str]) -> Files:
     found = {one.rpartition("/")[0]: _source(root, one) for one in customers}
-    return Files(_source(root, owners.PLATFORM), {name: one for name, one in found.items() if one is not None})
+    return Files(_source(root, PLATFORM_FILE), {name: one for name, one in found.items() if one is not None})
 
 
 def _source(root: Path, file: str) -> Source | None:

@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from reconciler.errors import Problem, Where
+from reconciler.load.files import CUSTOMER_FILE, PLATFORM_FILE
 from reconciler.load.source import Source
 from reconciler.model import canonical
 
 CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")  # the first of them counts
-PLATFORM = "platform.yaml"
-_CUSTOMER = "customer.yaml"
 
 KeyPath = tuple[str, ...]
 
@@ -84,15 +83,15 @@ def judge(changed: Iterable[str], before: Files, after: Files, known: Sequence[R
             continue
         if not owners_of(file, known):
             unowned.setdefault(folder, _unowned(folder))
-        if file == f"{folder}/{_CUSTOMER}":
+        if file == f"{folder}/{CUSTOMER_FILE}":
             beyond += _keys_beyond(before.customers.get(folder), after.customers.get(folder), file, allowed)
-    return Verdict(tuple(unowned.values()), tuple(beyond), owners_of(PLATFORM, known))
+    return Verdict(tuple(unowned.values()), tuple(beyond), owners_of(PLATFORM_FILE, known))
 
 
 def customer_files(changed: Iterable[str]) -> tuple[str, ...]:
     """The customer.yaml files that may say whose the changed files are: those of every folder above them."""
     folders = {folder for file in changed for folder in _folders_above(file)}
-    return tuple(sorted(f"{folder}/{_CUSTOMER}" for folder in folders if folder.startswith("customers/")))
+    return tuple(sorted(f"{folder}/{CUSTOMER_FILE}" for folder in folders if folder.startswith("customers/")))
 
 
 def _self_service(platform: Source | None) -> tuple[KeyPath, ...]:
@@ -156,7 +155,7 @@ def _part(text: str) -> str:
 def _unowned(folder: str) -> Problem:
     return Problem(
         f"{folder}/ has no owner",
-        Where(f"{folder}/{_CUSTOMER}"),
+        Where(f"{folder}/{CUSTOMER_FILE}"),
         why="no line of CODEOWNERS matches it, so nobody in particular is asked to review it",
         fix=f"add a line: /{folder}/ @their-team",
         code="no-owner",

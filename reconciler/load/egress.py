@@ -13,11 +13,11 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from reconciler.errors import Problem, Severity, Where
 from reconciler.model import SecretReference
+from reconciler.names import did_you_mean
 
 OUTBOUND_WORKER = "default"  # what `outbound_worker:` says to choose this one
 MODULE_NAME = "egress_rules.mjs"
@@ -266,12 +266,12 @@ def _unknown(kind: str, named: Mapping[str, Layer], known: Collection[str], wher
     for name, layer in named.items():
         if name in known:
             continue
-        close = get_close_matches(name, sorted(known), n=1)
+        near = did_you_mean(name, known)
         yield Problem(
             f'egress has rules for an unknown {kind} "{name}"',
             layer.allow_where or layer.deny_where or where,
             why=f"no {kind} has this name, so the rules would never be used",
-            fix=f'rename it to "{close[0]}"' if close else "take the rules out",
+            fix=f'rename it to "{near}"' if near else "take the rules out",
             code=f"egress-{kind}",
         )
 
@@ -295,12 +295,12 @@ def _header_problems(header: Header, egress: Egress) -> Iterator[Problem]:
             code="egress-header",
         )
     if header.secret and header.secret not in egress.secrets:
-        close = get_close_matches(header.secret, sorted(egress.secrets), n=1)
+        near = did_you_mean(header.secret, egress.secrets)
         yield Problem(
             f'header {header.name} is set from an unknown secret "{header.secret}"',
             header.where,
             why="the secrets of egress are declared under `egress.secrets`",
-            fix=f'rename it to "{close[0]}"' if close else "declare it there, as {env: NAME_OF_VARIABLE}",
+            fix=f'rename it to "{near}"' if near else "declare it there, as {env: NAME_OF_VARIABLE}",
             code="egress-secret",
         )
     if header.secret and "*" in header.hosts:

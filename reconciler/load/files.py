@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from reconciler.errors import Problem, Severity, Where
 
-CUSTOMER_FILE = "customer.yaml"
+PLATFORM_FILE, CUSTOMER_FILE = "platform.yaml", "customer.yaml"
 MAX_FILE_BYTES = 64 * 1024 * 1024  # what Cloudflare takes for a whole script, uncompressed
 MAX_DEPTH = 32
 

@@ -13,6 +13,7 @@ from reconciler import routing
 from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.load import egress, files, layers, schema, scripts, settings, validation
 from reconciler.load.egress import Egress
+from reconciler.load.files import PLATFORM_FILE
 from reconciler.load.repository import (
     DEFAULT_OUTBOUND,
     Approval,
@@ -30,7 +31,6 @@ from reconciler.load.source import Source, parse
 from reconciler.model import Module, Worker
 from reconciler.names import did_you_mean, listed
 
-PLATFORM_FILE = "platform.yaml"
 # What the platform's own Workers take over from `defaults`. Those that ship here run on the date they are tested with.
 _OBSERVED = ("observability", "logpush")
 _INHERITED = ("compatibility_date", "compatibility_flags", *_OBSERVED)

@@ -40,11 +40,11 @@ MODULE_TYPES = {
 MAX_SCRIPT_BYTES = 64 * 1024 * 1024
 MAX_COMPRESSED_BYTES = 10_000_000
 
+# As the workerd of package.json has them.
 _CLOUDFLARE_MODULES = (
     "cloudflare:workers", "cloudflare:sockets", "cloudflare:email", "cloudflare:workflows", "cloudflare:node",
     "cloudflare:pipelines", "cloudflare:vectorize", "cloudflare:durable-objects", "cloudflare:ai", "cloudflare:br",
 )  # fmt: skip
-# (as the workerd of package.json has them)
 
 Place = tuple[str | int, ...]
 At = Callable[..., Where]  # the place of a value in the file that declares the Worker, by its path

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -175,7 +175,7 @@ class _Api:
         except MethodNotAllowed as error:
             message = f"{request.method} method not allowed for the api_token authentication scheme"
             raise ApiFailure(405, [(10000, message)]) from error
-        except (NotFound, HTTPException) as error:
+        except HTTPException as error:
             raise no_route(request.path) from error
         return endpoint, dict(values)
 

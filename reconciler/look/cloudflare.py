@@ -77,7 +77,7 @@ class Api:
 
     def server_time(self) -> str:
         """The Date header of a cheap reply; "" when there is none."""
-        reply = self._http.send("GET", (*self._namespaces,))
+        reply = self._http.send("GET", self._namespaces)
         return reply.headers.get("date", "")
 
     def account_name(self) -> str:

@@ -90,21 +90,7 @@ class Ledger:
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
         self._write(
             "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    self._scope,
-                    kind,
-                    name,
-                    one.digest,
-                    one.etag,
-                    one.modified_on,
-                    one.verified_at,
-                    one.secrets,
-                    one.customer,
-                    one.tags,
-                )
-                for name, one in entries.items()
-            ],
+            [(self._scope, kind, name, *one) for name, one in entries.items()],
         )
 
     def forget(self, kind: str, names: Iterable[str]) -> None:

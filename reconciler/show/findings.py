@@ -65,9 +65,8 @@ def as_markdown(findings: Sequence[Finding], cap: int = markdown.CAP, coverage: 
     parts = [f"**{summary(findings)}**\n"]
     if coverage is not None:
         parts.append(f"\n<sub>{words.coverage(coverage)}</sub>\n")
-    room = (
-        cap - markdown.length("".join(parts)) - 400 * len(FindingKind)
-    )  # headings, and the lines that count what is left
+    # 400 of each kind go to its heading and to the line that counts what is left out.
+    room = cap - markdown.length("".join(parts)) - 400 * len(FindingKind)
     for kind, found in _by_kind(findings).items():
         rows = [_row(finding) for finding in found]
         kept: list[str] = []

@@ -30,7 +30,7 @@ def _rows(database: sqlite3.Connection, change: Callable[[str, list[object]], ob
 def hostname_of_another(database: sqlite3.Connection) -> None:
     def change(path: str, row: list[object]) -> None:
         if path.endswith("initech"):
-            row[5][0][7] = [["shop.globex.com", [1, 1, 1]]]  # type: ignore[index]
+            row[5][0][7] = [["shop.globex.com", [1, 1, 1]]]  # type: ignore[index]  # a row is lists within lists
 
     _rows(database, change)
 
@@ -45,7 +45,7 @@ def no_customers(database: sqlite3.Connection) -> None:
 
 def other_limits(database: sqlite3.Connection) -> None:
     def change(path: str, row: list[object]) -> None:
-        row[5][0][4:7] = [30_000, 10_000, ""]  # type: ignore[index]
+        row[5][0][4:7] = [30_000, 10_000, ""]  # type: ignore[index]  # a row is lists within lists
 
     _rows(database, change)
 

@@ -154,7 +154,7 @@ scripts:
         add_customer(root, f"customers/many/m{number:04}")
     add_customer(root, "customers/m-wrong")
     (root / "customers/m-wrong/customer.yaml").write_text("tier: gold\nscripts: {}\n")
-    loaded_terms = platform_file.load(root, "", {}, datetime.date.today()).terms  # noqa: DTZ011
+    loaded_terms = platform_file.load(root, "", {}, datetime.date.today()).terms  # noqa: DTZ011 - any day will do
     assert loaded_terms is not None
     found = compiling.compile_all(root, "customers", loaded_terms, None)
     folders = files.customers(root).customers
