@@ -171,7 +171,8 @@ def test_harm_that_nobody_saw_is_refused(harm: Change) -> None:
         with pytest.raises(NotReviewed) as error:
             reviewed.compare(fresh, mark)
         (problem,) = error.value.problems
-        assert f"{harm.action} {harm.key}" in problem.what
+        called = {"user_worker": "script", "dispatcher": "dispatcher"}[harm.key.kind]
+        assert f"{harm.action} {called} {harm.key.name}" in problem.what
         assert fresh.digest in problem.fix
 
 
