@@ -60,7 +60,7 @@ def test_a_delete_that_another_pull_request_left_over_is_not_slipped_in(acme: Wo
     job = acme.run("apply.yml", acme.merge(two, "two"))
 
     assert job.result == "failure"
-    assert "delete user_worker/initech-hello" in job.step("Compare with the review").log
+    assert "delete script initech-hello" in job.step("Compare with the review").log
     assert acme.writes() == []
 
 
