@@ -314,16 +314,13 @@ def _runs(diff: Sequence[str]) -> Iterator[_Run]:
 
 def _notes(plan: Plan) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if plan.unverified:
-        told = words.many(plan.unverified, "script is", "scripts are")
-        yield "not verified", f"{told} trusted by tag alone; --verify reads them back", ()
+        yield "not verified", f"{words.unverified(plan)}; --verify reads them back", ()
     if plan.coverage:
         yield "verified", words.coverage(plan.coverage), ()
     if plan.unmanaged:
-        told = f"{words.number(len(plan.unmanaged))} not ours, left alone"
-        yield "unmanaged", told, tuple(key.name for key in plan.unmanaged)
+        yield "unmanaged", words.unmanaged(plan), tuple(key.name for key in plan.unmanaged)
     if plan.orphans:
-        told = f"{words.number(len(plan.orphans))} ours, gone from the repository"
-        yield "kept", told, tuple(key.name for key in plan.orphans)
+        yield "kept", words.orphans(plan), tuple(key.name for key in plan.orphans)
     if plan.scope:
         yield "scope", "only these customers were looked at; nothing else is touched", plan.scope
     if plan.undoes:

@@ -303,15 +303,13 @@ def _notes(plan: Plan) -> Iterator[str]:
     """What else a reader should know."""
     lines = [f"- cost: {words.bill(plan.cost)}"] if plan.changes else []
     if plan.unverified:
-        told = words.many(plan.unverified, "script is", "scripts are")
-        lines.append(f"- not verified: {told} trusted by tag alone; `--verify` reads them back")
+        lines.append(f"- not verified: {words.unverified(plan)}; `--verify` reads them back")
     if plan.coverage:
         lines.append(f"- verified: {words.coverage(plan.coverage)}")
     if plan.unmanaged:
-        lines.append(f"- unmanaged: {words.number(len(plan.unmanaged))} not ours, left alone: {_keys(plan.unmanaged)}")
+        lines.append(f"- unmanaged: {words.unmanaged(plan)}: {_keys(plan.unmanaged)}")
     if plan.orphans:
-        count = words.number(len(plan.orphans))
-        lines.append(f"- kept: {count} ours, gone from the repository: {_keys(plan.orphans)}")
+        lines.append(f"- kept: {words.orphans(plan)}: {_keys(plan.orphans)}")
     if plan.scope:
         lines.append(f"- scope: only {words.some(list(map(name, plan.scope)))}; nothing else is touched")
     if plan.undoes:

@@ -258,12 +258,11 @@ def problem_lines(problem: Problem, style: Style) -> Iterator[str]:
 def _notes(plan: Plan, style: Style) -> Iterator[str]:
     """What else a reader should know: what is left alone, what is trusted, what it costs."""
     if plan.orphans:
-        yield _note("kept", f"{words.number(len(plan.orphans))} ours, gone from the repository", plan.orphans, style)
+        yield _note("kept", words.orphans(plan), plan.orphans, style)
     if plan.unmanaged:
-        yield _note("unmanaged", f"{words.number(len(plan.unmanaged))} not ours, left alone", plan.unmanaged, style)
+        yield _note("unmanaged", words.unmanaged(plan), plan.unmanaged, style)
     if plan.unverified:
-        told = words.many(plan.unverified, "script is", "scripts are")
-        yield f"{_label('unverified', style)}{told} trusted by tag alone; --verify reads them back"
+        yield f"{_label('unverified', style)}{words.unverified(plan)}; --verify reads them back"
     if plan.coverage:
         yield f"{_label('verified', style)}{words.coverage(plan.coverage)}"
     if plan.scope:

@@ -89,6 +89,18 @@ def coverage(one: Coverage) -> str:
     return " · ".join(parts)
 
 
+def unverified(plan: Plan) -> str:
+    return f"{many(plan.unverified, 'script is', 'scripts are')} trusted by tag alone"
+
+
+def unmanaged(plan: Plan) -> str:
+    return f"{number(len(plan.unmanaged))} not ours, left alone"
+
+
+def orphans(plan: Plan) -> str:
+    return f"{number(len(plan.orphans))} ours, gone from the repository"
+
+
 def title(key: Key) -> str:
     """Scripts by their name alone, everything else with its kind."""
     return key.name if key.kind == "user_worker" else key.told
