@@ -19,13 +19,13 @@ from typing import Any
 from reconciler.begin import factoring, scaffold
 from reconciler.begin.factoring import MISSING
 from reconciler.load import files
+from reconciler.load.customer_file import CUSTOMER_ID
 from reconciler.load.scripts import MODULE_TYPES
 from reconciler.load.settings import MARKS, SETTINGS, reserved
 from reconciler.load.yaml_text import to_yaml
 from reconciler.look import wire
 from reconciler.model import PROTECT_TAG, TAGS_PER_SCRIPT, Module, Worker, canonical
 
-CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 NAMED_MODULES = 4
 LONGEST_NAME, LONGEST_PATH = 200, 900  # bytes; file systems take 255 of a name
 

@@ -82,11 +82,12 @@ def _empty(options: Options, namespace: str, platform: str) -> Repository:
     from reconciler.cli import connecting
     from reconciler.errors import Where
     from reconciler.load.repository import Platform, Repository
+    from reconciler.load.schema import PLATFORM_ID
 
     if not namespace:
         raise click.UsageError("there is no platform.yaml here: say which namespace to import with --namespace NAME")
     identity = platform or re.sub(r"[^a-z0-9-]+", "-", namespace.lower())[:24].strip("-")
-    if not re.fullmatch(r"(?!protect$)[a-z0-9-]{1,24}", identity):
+    if not re.fullmatch(PLATFORM_ID, identity):
         raise click.UsageError("a platform's id has 1 to 24 small letters, digits and -: say one with --platform ID")
     account = connecting.variables(options).get("CLOUDFLARE_ACCOUNT_ID", "")
     return Repository(options.folder.resolve(), Platform(identity, namespace, Where("platform.yaml"), account), {})

@@ -1,4 +1,4 @@
-"""Which files changed: one thread that tells of every save under the folders that a repository's files are in."""
+"""Which files changed: two threads that tell of every save under the folders that a repository's files are in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Saved = Callable[[tuple[str, ...]], None]
 
 
 class Watch:
-    """Calls `saved` with the files of each save, relative to the repository, from a thread of its own.
+    """Calls `saved` with the files of each save, relative to the repository, from threads of its own.
 
     A call without files says that from now on nothing is missed: what was saved before has to be looked for once.
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from reconciler.dev.views import EDITABLE
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.load import files, schema
+from reconciler.load.customer_file import CUSTOMER_ID
 from reconciler.load.files import CUSTOMER_FILE
 from reconciler.load.repository import Customer, Repository
 from reconciler.load.source import Source, parse
 
 CUSTOMERS = "customers"
 NEW = "+"  # the choice of a customer that is not there yet
-_CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _SCRIPT = re.compile(schema.SCRIPT_NAME)
 _TAG = re.compile(schema.TAG)
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*")  # needs no quotes, if it is no word of YAML's
@@ -145,7 +145,7 @@ def written(root: Path, contents: Mapping[str, bytes]) -> Iterator[Callable[[], 
 
 def _form_problems(form: NewScript, repository: Repository) -> Iterator[Problem]:
     if form.customer == NEW:
-        if not _CUSTOMER_ID.fullmatch(form.new_id):
+        if not CUSTOMER_ID.fullmatch(form.new_id):
             yield _wrong(
                 f'"{form.new_id}" cannot be a customer\'s id', "use 1 to 48 small letters, digits and -, the first no -"
             )

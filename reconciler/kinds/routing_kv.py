@@ -25,7 +25,6 @@ BYTES_PER_CALL = 50_000_000  # Cloudflare takes 100 MB; half of it leaves room f
 ATTEMPTS = 5
 READERS = 8
 PARTS_READ_BACK = 100  # half a minute within the request budget
-KEYS_PREFIX = "routes/"
 
 
 def title(platform: Platform) -> str:
@@ -47,7 +46,7 @@ def write_parts(
     api = connection.api
     name = title(connection.repository.platform)
     namespace = api.kv_namespace(name) or api.create_kv_namespace(name)
-    old = frozenset(api.kv_keys(namespace, KEYS_PREFIX))
+    old = frozenset(api.kv_keys(namespace, routing.KEY_PREFIX))
     for batch in _batches(routing.kv_pairs(table, () if damaged else old)):
         _write(connection, namespace, batch, where)
     return namespace, old
@@ -61,7 +60,7 @@ def tidy(
     Another run may be about to switch as well. What it wrote meanwhile is not among the old keys, and what it removed
     of ours is written again.
     """
-    present = frozenset(connection.api.kv_keys(namespace, KEYS_PREFIX))
+    present = frozenset(connection.api.kv_keys(namespace, routing.KEY_PREFIX))
     for batch in _batches(routing.kv_pairs(table, present)):
         _write(connection, namespace, batch, None)
     stale = list(routing.stale_keys(sorted(present & frozenset(old)), table, *([before] if before else [])))
@@ -78,7 +77,7 @@ def with_parts(connection: Connection, worker: Worker, namespace: str) -> Worker
     table = _parsed(worker.modules, lambda _: b"")
     digests = table.part_digests if table is not None else ()
     keys = {routing.part_key(digest): digest for digest in digests}
-    present = frozenset(connection.api.kv_keys(namespace, KEYS_PREFIX)) if keys and namespace else frozenset()
+    present = frozenset(connection.api.kv_keys(namespace, routing.KEY_PREFIX)) if keys and namespace else frozenset()
     there = [key for key in keys if key in present]
     read = random.sample(there, min(len(there), PARTS_READ_BACK))
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="parts") as pool:

@@ -22,7 +22,7 @@ from reconciler.model import SecretReference, Worker
 from reconciler.names import did_you_mean, listed
 from reconciler.routing import Hostname
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ class _Places:
 
 
 def _customer_problems(identity: str, tier: str, source: Source, terms: Terms) -> Iterator[Problem]:
-    if not _ID.fullmatch(identity) or settings.reserved(identity):
+    if not CUSTOMER_ID.fullmatch(identity) or settings.reserved(identity):
         why = (
             "the folder's name is the customer's id: 1 to 48 small letters, digits and -, the first no -, and not rcn-"
         )

@@ -27,12 +27,23 @@ from reconciler.load.schema_words import (
 from reconciler.load.schema_worker import TAG, VARIABLE_NAME, VARIABLE_RULE, layer, ordinary, parameters, shared
 from reconciler.routing import PAGES
 
-__all__ = ["SCRIPT_NAME", "TAG", "TIER_NAME", "VARIABLE_NAME", "WORKER_NAME", "customer", "files", "platform"]
+__all__ = [
+    "PLATFORM_ID",
+    "SCRIPT_NAME",
+    "TAG",
+    "TIER_NAME",
+    "VARIABLE_NAME",
+    "WORKER_NAME",
+    "customer",
+    "files",
+    "platform",
+]
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+PLATFORM_ID = "^(?!protect$)[a-z0-9-]{1,24}$"
 SCRIPT_NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
 WORKER_NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
@@ -104,7 +115,7 @@ _WORKER_RULE = "a Worker's name has 1 to 63 small letters, digits, - and _, and 
 def _platform_properties() -> Schema:
     return {
         "platform": named(
-            "^(?!protect$)[a-z0-9-]{1,24}$",
+            PLATFORM_ID,
             "a platform's id has 1 to 24 small letters, digits and -, and is not protect, which is a mark of ours",
             "The platform's id: it marks what is ours in the namespace, so it does not change.",
             "acme",

@@ -20,6 +20,7 @@ from reconciler.routing.routes import (
 from reconciler.routing.scope import crossing, routed_elsewhere
 from reconciler.routing.table import (
     BUNDLE_LIMIT,
+    KEY_PREFIX,
     KV_BINDING,
     MODULE_NAME,
     Table,
@@ -36,6 +37,7 @@ from reconciler.routing.table import (
 
 __all__ = [
     "BUNDLE_LIMIT",
+    "KEY_PREFIX",
     "KV_BINDING",
     "MODULE_NAME",
     "PAGES",

@@ -33,12 +33,12 @@ from reconciler.routing.routes import (
 
 MODULE_NAME = "routing_table.mjs"
 KV_BINDING = "ROUTES"
+KEY_PREFIX = "routes/"  # of parts in Workers KV
 BUNDLE_LIMIT = 2 * 1024 * 1024  # a module is parsed at every cold start, in at most a second of startup time
 
 _FORMAT = 1
 _ROUTES_PER_PART = 256  # about 12 KB: one KV read, parsed in well under a millisecond
 _MOST_PARTS = 32_768  # 35 bytes each in the module; past 8 million routes the parts grow instead
-_KEY = "routes/"
 _PROLOGUE, _EPILOGUE = "export default ", ";\n"
 # In an object literal this one key would set the prototype; in brackets it is a key like any other.
 _PROTO, _COMPUTED_PROTO = '"__proto__":', '["__proto__"]:'
@@ -153,7 +153,7 @@ def stale_keys(present: Iterable[str], *tables: Table) -> Iterator[str]:
     """Keys of routing tables that none of these tables reads. Name the table that was live until now as well:
     some isolates go on with it for a while after the switch."""
     used = {part_key(digest) for table in tables for digest in table.part_digests}
-    return (key for key in present if key.startswith(_KEY) and key not in used)
+    return (key for key in present if key.startswith(KEY_PREFIX) and key not in used)
 
 
 def size_problem(table: Table, where: Where | None) -> Problem | None:
@@ -200,7 +200,7 @@ def read_part(content: bytes) -> Part:
 
 
 def part_key(digest: str) -> str:
-    return f"{_KEY}{digest}"
+    return f"{KEY_PREFIX}{digest}"
 
 
 def part_digest(content: bytes) -> str:
