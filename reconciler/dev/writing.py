@@ -94,7 +94,7 @@ def read(repository: Repository, file: str, script: str) -> Text:
     if problems:
         raise ConfigError(problems)
     try:
-        content = files.read(repository.root / file)
+        content = files.read_below(repository.root, file)
         text = content.decode()
     except (OSError, ValueError) as error:
         raise ConfigError([_wrong(f"{file} cannot be edited here: {error}", "")]) from None
@@ -225,7 +225,7 @@ def _customer_text(form: NewScript, folder: str, lines: list[str]) -> str:
 def _extended(repository: Repository, owner: Customer, script: str, lines: list[str]) -> str:
     """customer.yaml with one more script at the end of `scripts`. Everything else stays as it is, to the byte."""
     file = f"{owner.folder}/{CUSTOMER_FILE}"
-    source = parse(file, files.read(repository.root / file))
+    source = parse(file, files.read_below(repository.root, file))
     text = _inserted(source, lines)
     if text is not None:
         found = parse(file, text.encode())

@@ -1,6 +1,8 @@
 """Files of the repository: which there are, and their bytes, without ever leaving the folder they belong to.
 
-Law: no symlink is followed, no device or pipe is opened, and no path leads out (tests/unit/test_scripts.py).
+Law: no symlink is followed, no device or pipe is opened, and no path leads out (tests/unit/test_scripts.py), also
+while someone exchanges what stands there (tests/unit/test_changing_files.py): each folder on the way is opened from the
+one above it, and what was opened is what is read.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import re
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from reconciler.errors import Problem, Severity, Where
 
@@ -23,7 +26,8 @@ P = TypeVar("P")  # what a pattern is made of
 
 _ALIKE = frozenset({"customer.yaml", "customer.yml", "customers.yaml", "customers.yml", "customer.json"})
 _SKIPPED = frozenset({".git", "node_modules", ".wrangler", ".reconciler", ".DS_Store"})
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_NOFOLLOW = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises OSError or ValueError, whose text says why not, for what cannot be read."""
-        return read(f"{self.root}/{self.path}/{name}")
+        return read_below(self.root, f"{self.path}/{name}" if self.path else name)
 
     def place(self, name: str, line: int = 1, column: int = 1, width: int = 1) -> Where:
         return Where(f"{self.path}/{name}" if self.path else name, line, column, width)
@@ -78,35 +82,60 @@ def below(root: Path, top: str) -> tuple[Folder, tuple[Problem, ...]]:
     return owner.folder(root), tuple(tree.problems)
 
 
-def read(path: Path | str) -> bytes:
+def read(path: Path) -> bytes:
     """A regular file's bytes. Raises OSError or ValueError, whose text says why not."""
+    return read_below(path.parent, path.name)
+
+
+def read_below(root: Path, path: str) -> bytes:
+    """A regular file's bytes by its path from the repository, through folders that are no links.
+
+    Raises OSError or ValueError, whose text says why not.
+    """
+    *folders, name = path.split("/")
+    if ".." in folders or "" in folders or name in ("", ".", ".."):
+        raise ValueError("its path leads out of the repository")
     try:
-        number = os.open(path, os.O_RDONLY | _NOFOLLOW)
+        folder = _opened(root, folders)
+        try:
+            number = os.open(name, os.O_RDONLY | _NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise OSError(error.strerror or "it cannot be opened") from None
     try:
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ValueError(f"it has {status.st_size:,} bytes, and at most {MAX_FILE_BYTES:,} are read")
-        content = os.read(number, status.st_size + 1)
-        if len(content) == status.st_size:
-            return content
-        return content + b"".join(iter(lambda: os.read(number, 1 << 20), b""))
+        return _content(number)
     finally:
         os.close(number)
 
 
-def read_below(root: Path, path: str) -> bytes:
-    """A regular file's bytes by its path from the repository, through folders that are no links."""
-    parts = path.split("/")
-    if ".." in parts or "" in parts:
-        raise ValueError("its path leads out of the repository")
-    for count in range(1, len(parts)):
-        if root.joinpath(*parts[:count]).is_symlink():
-            raise ValueError(f"{'/'.join(parts[:count])} is a symbolic link")
-    return read(root / path)
+def _opened(root: Path, folders: Sequence[str]) -> int:
+    """A folder below `root`, through folders that are none of them a link. `root` itself may stand behind one."""
+    number = os.open(root, os.O_RDONLY | _FOLDER)
+    for name in folders:
+        above = number
+        try:
+            number = os.open(name, os.O_RDONLY | _FOLDER | _NOFOLLOW, dir_fd=above)
+        finally:
+            os.close(above)
+    return number
+
+
+def _content(number: int) -> bytes:
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise ValueError(f"it has {status.st_size:,} bytes, and at most {MAX_FILE_BYTES:,} are read")
+    content = os.read(number, status.st_size + 1)
+    while len(content) != status.st_size:  # it grows or shrinks while it is read
+        more = os.read(number, 1 << 20)
+        content += more
+        if not more:
+            break
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"it has more than {MAX_FILE_BYTES:,} bytes")
+    return content
 
 
 def is_misnamed(name: str) -> bool:
@@ -157,6 +186,30 @@ class _Owner:
         return path[len(self.path) + 1 :] if self.path else path
 
 
+class _What(Enum):
+    """What stands under a name."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "device, pipe or socket"
+
+
+class _Entry(NamedTuple):
+    """One name in a folder. No two are alike, so that they are sorted by name."""
+
+    name: str
+    what: _What
+
+
+def _what(entry: os.DirEntry[str]) -> _What:
+    if entry.is_symlink():
+        return _What.LINK
+    if entry.is_dir(follow_symlinks=False):
+        return _What.FOLDER
+    return _What.FILE if entry.is_file(follow_symlinks=False) else _What.OTHER
+
+
 class _Tree:
     """A walk over folders that follows nothing and opens nothing."""
 
@@ -179,11 +232,11 @@ class _Tree:
         owner = self._owner(path, entries, owner)
         for entry in entries:
             inner = f"{path}/{entry.name}"
-            if entry.is_symlink():
+            if entry.what is _What.LINK:
                 self._refuse(_linked(Where(inner)), inner, owner)
-            elif entry.is_dir(follow_symlinks=False):
+            elif entry.what is _What.FOLDER:
                 self._walk(inner, owner, depth + 1)
-            elif not entry.is_file(follow_symlinks=False):
+            elif entry.what is not _What.FILE:
                 why = "devices, pipes and sockets are not read"
                 self._refuse(Problem("this is not a file", Where(inner), why, "remove it", "path"), inner, owner)
             elif owner is not None:
@@ -195,21 +248,25 @@ class _Tree:
         if owner is not None:
             owner.refused.append(owner.name(path))
 
-    def _entries(self, path: str) -> list[os.DirEntry[str]]:
+    def _entries(self, path: str) -> list[_Entry]:
         try:
-            with os.scandir(self._root / path) as found:
-                return sorted(found, key=lambda entry: entry.name)
+            number = _opened(self._root, path.split("/"))
+            try:
+                with os.scandir(number) as found:
+                    return sorted(_Entry(entry.name, _what(entry)) for entry in found)
+            finally:
+                os.close(number)
         except OSError as error:
             why = error.strerror or "the system refuses it"
             self.problems.append(Problem("the folder cannot be read", Where(path), why, code="unreadable"))
             return []
 
-    def _owner(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None) -> _Owner | None:
+    def _owner(self, path: str, entries: list[_Entry], owner: _Owner | None) -> _Owner | None:
         """Whose the files of a folder are."""
         del path, entries
         return owner
 
-    def _leave(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None, depth: int) -> None:
+    def _leave(self, path: str, entries: list[_Entry], owner: _Owner | None, depth: int) -> None:
         """A folder was walked to its end."""
 
 
@@ -220,13 +277,13 @@ class _Customers(_Tree):
         super().__init__(root)
         self.found: dict[str, _Owner] = {}
 
-    def _owner(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None) -> _Owner | None:
+    def _owner(self, path: str, entries: list[_Entry], owner: _Owner | None) -> _Owner | None:
         if not any(entry.name == CUSTOMER_FILE for entry in entries):
             return owner
         self.found[path] = _Owner(path)
         return self.found[path]
 
-    def _leave(self, path: str, entries: list[os.DirEntry[str]], owner: _Owner | None, depth: int) -> None:
+    def _leave(self, path: str, entries: list[_Entry], owner: _Owner | None, depth: int) -> None:
         """Files of nobody: what was meant to be a customer would be deleted without a word."""
         if path in self.found:
             return
@@ -237,7 +294,7 @@ class _Customers(_Tree):
             self.problems.append(
                 Problem("this file is not read", where, why, f"rename it to {CUSTOMER_FILE}", "customer-file")
             )
-        holds = owner is None and depth > 0 and any(entry.is_file(follow_symlinks=False) for entry in entries)
+        holds = owner is None and depth > 0 and any(entry.what is _What.FILE for entry in entries)
         if holds and not alike and not any(found.startswith(f"{path}/") for found in self.found):
             why = f"there is no {CUSTOMER_FILE} in it, above it or below it"
             fix = f"add a {CUSTOMER_FILE}, or move the files out of customers/"
