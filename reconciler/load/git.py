@@ -1,8 +1,9 @@
 """What git knows: commits, the files of a commit, and what changed since one. Reads objects, never the work tree.
 
 Git runs without a shell, with the ref after --end-of-options, with an environment that holds no token, and with
-nothing of the repository's own configuration that could run a program. Files come from objects byte for byte:
-neither filters nor .gitattributes have a say.
+nothing of the repository's own configuration that could run a program: no monitor, hook, filter or signature check, and
+no fetching of objects that are missing (tests/unit/test_git.py). A folder that came with a .git of its own is a
+stranger's. Files come from objects byte for byte: neither filters nor .gitattributes have a say.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from typing import NamedTuple
 from reconciler.errors import Problem, UsageProblem
 
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "GIT_CEILING_DIRECTORIES")
-_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
+_SAFE = (
+    "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false",
+    "-c", "log.showSignature=false",
+)  # fmt: skip
+# A submodule has a configuration of its own, and what it is at is told without looking into it.
+_NOT_INSIDE = "--ignore-submodules=dirty"
+_FILTER = re.compile(r"filter\.(.+)\.(clean|smudge|process|required)", re.IGNORECASE | re.DOTALL)
+_NO_PROTOCOL = "none"  # that git may speak: a partial clone would fetch by a program of the repository's choice
 _FILE, _EXECUTABLE, _TREE = "100644", "100755", "40000"
 
 
@@ -73,13 +81,13 @@ def undone_by(root: Path, target: Commit, paths: Sequence[str] = (".",)) -> tupl
     """The commits between a target and what is checked out that touched these paths, newest first: what going back to
     it undoes."""
     found = _git(root, "log", "--format=%H %s", f"{target.id}..HEAD", "--", *paths)
-    lines = found.stdout.decode("utf-8", "replace").splitlines()
-    return tuple(Commit(line[:40], line[41:]) for line in lines if len(line) >= 40)
+    lines = found.stdout.decode("utf-8", "replace").split("\n")  # a subject may hold what else ends a line
+    return tuple(Commit(identity, subject) for identity, mark, subject in (one.partition(" ") for one in lines) if mark)
 
 
 def changed_files(root: Path, since: Commit) -> tuple[str, ...]:
     """Files that differ from a commit, in the work tree or not yet known to git; relative to `root`, with "/"."""
-    tracked = _lines(_git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", since.id, "--", "."))
+    tracked = _lines(_git(root, *_unfiltered(root), "diff", _NOT_INSIDE, "--name-only", "--no-renames", "--relative", "-z", since.id, "--", "."))
     untracked = _lines(_git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "."))
     return tuple(sorted({*tracked, *untracked}))
 
@@ -144,7 +152,7 @@ class Status:
         content = self._process.communicate()[0]
         if self._process.returncode != 0:
             return None
-        prefix = _git(self._root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").strip()
+        prefix = _prefix(self._root)
         lines = content.decode("utf-8", "surrogateescape").split("\0")
         return tuple(line[3:].removeprefix(prefix) for line in lines if line)
 
@@ -154,7 +162,7 @@ def status(root: Path, top: str) -> Iterator[Status]:
     """Begin to look for what below `top` differs."""
     how = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored=traditional")
     process = subprocess.Popen(
-        _command(root, "status", *how, "--", top),
+        _command(root, *_unfiltered(root), "status", _NOT_INSIDE, *how, "--", top),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -170,14 +178,17 @@ def status(root: Path, top: str) -> Iterator[Status]:
 def write_tree(root: Path, at: Commit, into: Path, only: Sequence[str] = ()) -> None:
     """Write the files of a commit below `root` into an empty folder. Symlinks and submodules are left out: a
     repository of ours refuses them anyway, and says so when it is loaded from a work tree."""
-    prefix = _git(root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").strip()
+    prefix = _prefix(root)
     entries = list(_entries(root, at, only))
     request = b"".join(entry[1].encode("ascii") + b"\n" for entry in entries)
     batch = _git(root, "cat-file", "--batch", given=request).stdout
     offset = 0
     for path, _ in entries:
-        end_of_header = batch.index(b"\n", offset)
-        size = int(batch[offset:end_of_header].split()[2])
+        end_of_header = batch.find(b"\n", offset)
+        header = batch[offset:end_of_header].split()
+        if end_of_header < 0 or len(header) != 3:
+            raise UsageProblem([_lacking(at, path)])
+        size = int(header[2])
         content = batch[end_of_header + 1 : end_of_header + 1 + size]
         offset = end_of_header + size + 2
         target = into / _inside(path.removeprefix(prefix))
@@ -194,6 +205,29 @@ def _entries(root: Path, at: Commit, only: Sequence[str]) -> Iterator[tuple[str,
         about, _, path = line.partition(b"\t")
         if about[:6].decode("ascii", "replace") in (_FILE, _EXECUTABLE):
             yield path.decode("utf-8", "surrogateescape"), about.split()[2].decode("ascii")
+
+
+def _prefix(root: Path) -> str:
+    """The folder from the top of the clone, with "/" at its end; "" for the top."""
+    return _git(root, "rev-parse", "--show-prefix").stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+def _unfiltered(root: Path) -> list[str]:
+    """Options that take the programs from the filters of the repository's configuration. Those of the user's own, such
+    as Git LFS sets up, stay."""
+    asked = ("--local", "--includes", "--null", "--name-only", "--get-regexp", r"^filter\.")
+    drivers = {found[1] for one in _lines(_git(root, "config", *asked)) if (found := _FILTER.fullmatch(one))}
+    without = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+    return [word for one in sorted(drivers) for key, to in without for word in ("-c", f"filter.{one}.{key}={to}")]
+
+
+def _lacking(at: Commit, path: str) -> Problem:
+    return Problem(
+        f"git lacks {path} of commit {at.id[:12]}",
+        why="the clone is a partial one, or damaged; nothing is fetched on the way, by whatever the clone names for it",
+        fix="clone it whole (without --filter)",
+        code="lacking-object",
+    )
 
 
 def _inside(path: str) -> PurePosixPath:
@@ -231,4 +265,11 @@ def _command(root: Path, *words: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    return {
+        **kept,
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": _NO_PROTOCOL,
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_LITERAL_PATHSPECS": "1",  # a folder's name is no pattern
+    }
