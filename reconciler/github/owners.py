@@ -4,7 +4,9 @@ file of the pull request                              who may change it
 ---------------------------------------------------   -------------------------------------------
 a file in a customer's folder                         that folder's owners: it has to have some
 a key of customer.yaml that `self_service:` names     the same
-any other key of customer.yaml                        an owner of the platform
+any other key of customer.yaml, and the variable      an owner of the platform
+that a secret is read from
+a customer.yaml that is new or goes                   an owner of the platform
 everything else                                       an owner of the platform
 
 An owner of the platform is an owner of platform.yaml. The rules are those of the commit that the pull request goes
@@ -104,9 +106,16 @@ def _keys_beyond(
     before: Source | None, after: Source | None, file: str, allowed: Sequence[KeyPath]
 ) -> Iterator[Problem]:
     old, new = (dict(_leaves(one.data)) if one is not None else {} for one in (before, after))
-    for path in sorted(old.keys() | new.keys()):
-        if old.get(path) != new.get(path) and not any(_covers(pattern, path) for pattern in allowed):
-            yield _key_beyond(path, after, file)
+    keys = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
+    beyond = [path for path in keys if _is_never_theirs(path) or not any(_covers(one, path) for one in allowed)]
+    if not beyond and (before is None) != (after is None):
+        beyond = [()]  # with every key allowed, a second customer.yaml would be free of the first one's tier and limits
+    yield from (_key_beyond(path, after, file) for path in beyond)
+
+
+def _is_never_theirs(path: KeyPath) -> bool:
+    """The variable that a secret is read from: the run holds those of all customers."""
+    return path[-1:] == ("env",) and "secrets" in path
 
 
 def _leaves(data: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -135,13 +135,18 @@ def parameters() -> Schema:
     return list_of(one, "Told by the dispatcher at each request; the Worker sees env.<name>.", uniqueItems=True)
 
 
+# A customer's script that could name the token of the run would be sent it.
+_VARIABLE = "^(?!(CLOUDFLARE_|CF_API_|GITHUB_|ACTIONS_)|GH_TOKEN$)[A-Za-z_][A-Za-z0-9_]*$"
+
+
 def _secret() -> Schema:
     return map_of(
         "Where a secret's value is found when it is sent.",
         {
             "env": named(
-                "^[A-Za-z_][A-Za-z0-9_]*$",
-                "an environment variable's name has letters, digits and _",
+                _VARIABLE,
+                "an environment variable's name has letters, digits and _; those of the run itself, such as its "
+                "CLOUDFLARE_API_TOKEN, are not for Workers",
                 "The environment variable that holds the value.",
                 "GLOBEX_API_KEY",
             ),

@@ -118,6 +118,25 @@ def test_a_new_customer_and_one_that_leaves_need_an_owner_of_the_platform() -> N
     assert beyond("", before=BEFORE) == ["scripts.shop.main", "tier"]
 
 
+def test_a_new_customer_needs_one_also_where_every_key_of_it_is_self_service() -> None:
+    """Else `customers/globex/free/customer.yaml` would be a customer without globex's tier, limits and suspension."""
+    platform = PLATFORM.replace("[", "[scripts.*.main, ")
+    new = "scripts:\n  free:\n    main: free.mjs\n"
+    for before, after in (({}, {"customers/globex/free": new}), ({"customers/globex/free": new}, {})):
+        old, later = (files({"customers/globex": BEFORE, **one}, platform) for one in (before, after))
+        verdict = owners.judge(["customers/globex/free/customer.yaml"], old, later, owners.rules(RULES))
+        assert [one.what for one in verdict.beyond] == ["the file as a whole is not theirs"]
+
+
+def test_which_variable_a_secret_is_read_from_is_never_self_service() -> None:
+    """The run that applies holds the secrets of every customer, by name."""
+    platform = PLATFORM.replace("[", "[scripts.*.secrets, secrets, ")
+    after = f"{BEFORE}    secrets: {{KEY: {{env: HOOLI_KEY, version: 1}}}}\n"
+    old, new = (files({"customers/globex": one}, platform) for one in (BEFORE, after))
+    verdict = owners.judge(["customers/globex/customer.yaml"], old, new, owners.rules(RULES))
+    assert [one.what for one in verdict.beyond] == ['the key "scripts.shop.secrets.KEY.env" is not for customers to set']
+
+
 def test_code_is_the_customers_own_and_everything_outside_is_not() -> None:
     both = files({"customers/globex": BEFORE})
     changed = [
