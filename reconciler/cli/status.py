@@ -63,11 +63,12 @@ def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[
 
 
 def _stream(terminal: Terminal, found: Iterable[Standing]) -> None:
-    """One JSON object a line, as they come: 100,000 rows are never held at once."""
+    """One JSON object a line, as they come: 100,000 rows are never held at once. In ASCII, so that no name does anything
+    to a terminal."""
     import json
 
     for one in found:
-        terminal.data(json.dumps(dataclasses.asdict(one), sort_keys=True, ensure_ascii=False))
+        terminal.data(json.dumps(dataclasses.asdict(one), sort_keys=True))
 
 
 def _table(found: Iterable[Standing], own: str, style: Style) -> Iterator[str]:

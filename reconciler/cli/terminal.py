@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import time
@@ -17,6 +18,9 @@ from reconciler.show.style import Style, coloured, plain
 from reconciler.show.terminal import printable
 
 WIDEST = 200
+# What GitHub's runner takes for a command: "::" where a line begins, "##[" anywhere. Talk is never one, whatever file,
+# server or person had a word in it.
+_COMMAND = re.compile(r"((?:^|[\n\r])\s*:(?=:)|##(?=\[))")
 
 
 class Terminal:
@@ -62,7 +66,8 @@ class Terminal:
                 self.warn(f"what is printed is lost: stdout cannot be written ({error.strerror or error})")
 
     def json(self, value: object) -> None:
-        self.data(json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False))
+        """In ASCII, so that no name does anything to a terminal."""
+        self.data(json.dumps(value, sort_keys=True, indent=2))
 
     def say(self, text: str) -> None:
         """Talk: progress, advice. Not shown with --quiet."""
@@ -113,7 +118,7 @@ class Terminal:
     def _talk(text: str) -> None:
         """Talk that nobody can be told stops nothing."""
         try:
-            sys.stderr.write(text)
+            sys.stderr.write(_COMMAND.sub(r"\1\\", text))
             sys.stderr.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

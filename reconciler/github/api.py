@@ -100,7 +100,7 @@ class GitHub:
         if not self._login:
             answer = self._answer("GET", "user")
             if answer.status not in (200, 403):
-                raise GitHubError("GET user", answer.status, why=answer.reason or _said(answer))
+                raise GitHubError("GET user", answer.status, why=answer.reason or self._said(answer))
             self._login = _text(_json(answer, "GET user"), "login") if answer.status == 200 else ACTIONS_BOT
         return self._login
 
@@ -119,7 +119,7 @@ class GitHub:
         body = {"query": _MINIMIZE, "variables": {"id": comment.node}}
         reply = self._call("POST", self._graphql(), body)
         if reply.get("errors"):
-            raise GitHubError("minimizeComment", 200, why=_cut(json.dumps(reply["errors"])))
+            raise GitHubError("minimizeComment", 200, why=_cut(self._host.without_headers(json.dumps(reply["errors"]))))
 
     def issues(self, label: str) -> Iterator[Issue]:
         """Open issues with a label; pull requests, which GitHub lists among them, left out."""
@@ -172,7 +172,7 @@ class GitHub:
         if answer.status in (403, 404):
             return "none"
         if answer.status != 200:
-            raise GitHubError("GET collaborator's permission", answer.status, why=answer.reason or _said(answer))
+            raise GitHubError("GET collaborator's permission", answer.status, why=answer.reason or self._said(answer))
         reply = _json(answer, "GET collaborator's permission")
         return _text(reply, "role_name") or _text(reply, "permission")
 
@@ -191,8 +191,8 @@ class GitHub:
         for _ in range(MOST_PAGES):
             answer = self._good("GET", address)
             rows = _json(answer, _named("GET", address))
-            if not isinstance(rows, list):
-                raise GitHubError(_named("GET", address), answer.status, why="the reply is no list")
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise GitHubError(_named("GET", address), answer.status, why="the reply is no list of objects")
             yield from rows
             following = _NEXT.search(answer.headers.get("link", ""))
             if following is None:
@@ -211,7 +211,11 @@ class GitHub:
         answer = self._answer(method, address, body)
         if 200 <= answer.status < 300:
             return answer
-        raise GitHubError(_named(method, address), answer.status, why=answer.reason or _said(answer))
+        raise GitHubError(_named(method, address), answer.status, why=answer.reason or self._said(answer))
+
+    def _said(self, answer: Answer) -> str:
+        """GitHub's own sentence, without what must not be told."""
+        return _cut(self._host.without_headers(_said(answer)))
 
     def _answer(self, method: str, address: str, body: Any = None) -> Answer:
         """One reply; a rate limit that says when it ends is waited out once."""
@@ -283,12 +287,11 @@ def _json(answer: Answer, call: str) -> Any:
 
 
 def _said(answer: Answer) -> str:
-    """GitHub's own sentence."""
     try:
         reply = json.loads(answer.body)
     except (ValueError, RecursionError):
         return ""
-    return _cut(str(reply.get("message", ""))) if isinstance(reply, dict) else ""
+    return str(reply.get("message", "")) if isinstance(reply, dict) else ""
 
 
 def _cut(text: str) -> str:

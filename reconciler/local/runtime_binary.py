@@ -37,7 +37,9 @@ def find_workerd(root: Path, environment: Mapping[str, str] = os.environ) -> Pat
 def compatibility_date(binary: Path) -> str:
     """The newest compatibility date that this workerd knows."""
     try:
-        printed = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+        printed = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=30, check=True, env={"PATH": os.defpath}
+        ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise LocalError([_broken(binary, str(error))]) from error
     found = re.search(r"\d{4}-\d{2}-\d{2}", printed)

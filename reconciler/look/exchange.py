@@ -156,8 +156,9 @@ class Exchange:
         except httpx.RequestError as error:
             why = without(told(error), hidden)
         else:
-            self._latest.ray = ray_of(response.headers)
-            return Reply(response.status_code, dict(response.headers), response.content, hidden)
+            headers = {name: without(value, hidden) for name, value in response.headers.items()}
+            self._latest.ray = ray_of(headers)
+            return Reply(response.status_code, headers, response.content, hidden)
         fix = "check the network and run again: what was done is live, and the next plan goes on from there"
         raise Unreachable(call, 0, [], "", why=why, fix=fix)
 

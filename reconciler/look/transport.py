@@ -180,6 +180,7 @@ class OneHost:
         self._base = httpx.URL(base_url.rstrip("/") + "/")
         if self._base.scheme != "https" and not (self._base.scheme == "http" and is_this_machine(self._base.host)):
             raise ValueError("the address is neither https nor on this machine")
+        self._told_to_none = [one.rpartition(" ")[2] for name, one in headers.items() if name.lower() == "authorization"]
         self._client = httpx.Client(
             headers=dict(headers), transport=transport, timeout=60.0, follow_redirects=False, trust_env=False
         )
@@ -201,6 +202,12 @@ class OneHost:
             return Answer(0, {}, b"", told(error))
         headers = {name.lower(): one for name, one in response.headers.items()}
         return Answer(response.status_code, headers, response.content)
+
+    def without_headers(self, text: str) -> str:
+        """What the server says, less the token that it was sent."""
+        for one in self._told_to_none:
+            text = text.replace(one, "***") if one else text
+        return text
 
     def close(self) -> None:
         self._client.close()

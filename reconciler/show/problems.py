@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.errors import Problem, Severity
-from reconciler.show.style import PLAIN, Style, columns
+from reconciler.show.style import PLAIN, Style, columns, shown
 from reconciler.show.terminal import printable
 
 # What GitHub shows of one step: more would be dropped in silence.
@@ -79,13 +79,13 @@ FORMATS: Mapping[str, Callable[[Sequence[Problem], Style], str]] = {
 
 def _lines(problem: Problem, style: Style) -> Iterator[str]:
     severity = style.paint(problem.severity.value, f"{problem.severity.value}:")
-    place = style.paint("place", printable(str(problem.where))) + ": " if problem.where else ""
-    yield f"{place}{severity} {style.paint('heading', printable(problem.what))}"
+    place = style.paint("place", shown(str(problem.where))) + ": " if problem.where else ""
+    yield f"{place}{severity} {style.paint('heading', shown(problem.what))}"
     yield from _excerpt(problem, style)
     if problem.why:
-        yield f"  why: {printable(problem.why)}"
+        yield f"  why: {shown(problem.why)}"
     if problem.fix:
-        yield f"  fix: {printable(problem.fix)}"
+        yield f"  fix: {shown(problem.fix)}"
 
 
 def _excerpt(problem: Problem, style: Style) -> Iterator[str]:
@@ -95,10 +95,10 @@ def _excerpt(problem: Problem, style: Style) -> Iterator[str]:
     line = problem.excerpt.replace("\t", " ")
     start = min(where.column - 1, len(line))
     cut = max(0, start - _EXCERPT // 2) if len(line) > _EXCERPT else 0
-    shown = line[cut : cut + _EXCERPT]
-    before, marked = printable(shown[: start - cut]), printable(shown[start - cut :][: where.width])
+    part = line[cut : cut + _EXCERPT]
+    before, marked = shown(part[: start - cut]), shown(part[start - cut :][: where.width])
     number = f"{where.line:>5}"
-    yield f"{style.paint('faint', f'{number} | ')}{printable(shown.rstrip())}"
+    yield f"{style.paint('faint', f'{number} | ')}{shown(part.rstrip())}"
     caret = "^" * max(1, columns(marked))
     bar = style.paint("faint", " " * len(number) + " | ")
     yield f"{bar}{' ' * columns(before)}{style.paint(problem.severity.value, caret)}"

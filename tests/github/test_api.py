@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from reconciler.errors import ReconcilerError, UsageProblem
 from reconciler.github import api
 from reconciler.github.api import GitHub, GitHubError
+from reconciler.look.transport import OneHost
 from tests.github.hub import Hub, connected
 
 TOKEN = "ghs_token_of_the_run"
@@ -111,3 +113,28 @@ def test_membership_of_a_team_that_the_token_may_not_see_is_not_known(hub: Hub, 
     assert github.in_team("acme", "platform", "octo-boss") is True
     assert github.in_team("acme", "platform", "mallory") is False
     assert github.in_team("acme", "secret", "octo-boss") is None
+
+
+@pytest.mark.parametrize("row", [1, "x", None, [], True])
+def test_a_list_of_something_else_is_an_error_and_no_traceback(row: object) -> None:
+    github = _answering(httpx.Response(200, json=[row]))
+    for call in (lambda: list(github.issues("drift")), lambda: list(github.comments(1)), lambda: github.pulls_of("c")):
+        with pytest.raises(GitHubError) as caught:
+            call()
+        assert caught.value.problems[0].why == "the reply is no list of objects"
+
+
+def test_a_server_that_repeats_the_token_is_told_without_it() -> None:
+    for status in (401, 403, 422, 500):
+        with pytest.raises(GitHubError) as caught:
+            _answering(httpx.Response(status, json={"message": f"bad credentials {TOKEN}"})).create_comment(1, "x")
+        assert "***" in caught.value.problems[0].why
+        assert TOKEN not in str(caught.value.problems)
+
+
+def _answering(reply: httpx.Response) -> GitHub:
+    transport = httpx.MockTransport(
+        lambda request: httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
+    )
+    host = OneHost("https://api.example.com", {"authorization": f"Bearer {TOKEN}"}, transport)
+    return GitHub(host, "acme/platform", sleep=lambda seconds: None)

@@ -212,6 +212,7 @@ def test_no_reply_makes_a_call_stumble_or_tell_a_secret(call: Callable[[Api], An
         httpx.Response(200, text=echo),
         httpx.Response(200, content=b""),
         httpx.Response(302, headers={"location": f"https://evil.example/{TOKEN}"}),
+        *[httpx.Response(status, headers={"cf-ray": TOKEN}, json={"success": False}) for status in (200, 400)],
     ]
     nothings: list[Any] = [None, [], {}, "x", 1, True, [None], [[]], ["x"], [{"id": None}], {"buckets": "x"}]
     errors: list[Exception] = [
@@ -241,6 +242,12 @@ def test_no_reply_makes_a_call_stumble_or_tell_a_secret(call: Callable[[Api], An
             for text in everything_of(error):
                 assert not any(secret in text for secret in secrets), text
             assert ACCOUNT not in str(error.problems)
+
+
+def test_an_id_of_a_request_that_is_the_token_is_kept_from_the_audit_file() -> None:
+    one = api(lambda request: httpx.Response(200, headers={"cf-ray": TOKEN}, json={"result": {}, "success": True}))
+    one.settings("acme", "shop")
+    assert one.ray == "***"
 
 
 def sent_by(call: Callable[[Api], Any]) -> list[str]:
