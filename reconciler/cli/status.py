@@ -63,8 +63,7 @@ def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[
 
 
 def _stream(terminal: Terminal, found: Iterable[Standing]) -> None:
-    """One JSON object a line, as they come: 100,000 rows are never held at once. In ASCII, so that no name does anything
-    to a terminal."""
+    """One JSON object a line, as they come: 100,000 rows are never held at once. ASCII: no name moves a terminal."""
     import json
 
     for one in found:

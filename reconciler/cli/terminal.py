@@ -14,8 +14,7 @@ from typing import TextIO
 
 from reconciler.errors import Problem
 from reconciler.show import problems as render_problems
-from reconciler.show.style import Style, coloured, plain
-from reconciler.show.terminal import printable
+from reconciler.show.style import Style, coloured, plain, shown
 
 WIDEST = 200
 # What GitHub's runner takes for a command: "::" where a line begins, "##[" anywhere. Talk is never one, whatever file,
@@ -82,7 +81,7 @@ class Terminal:
     @staticmethod
     def printable(text: str) -> str:
         """Foreign text, made harmless."""
-        return printable(text)
+        return shown(text)
 
     def problems(self, problems: Iterable[Problem]) -> None:
         self.warn(render_problems.text(tuple(problems), self.talk_style).rstrip("\n"))

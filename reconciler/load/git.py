@@ -87,7 +87,21 @@ def undone_by(root: Path, target: Commit, paths: Sequence[str] = (".",)) -> tupl
 
 def changed_files(root: Path, since: Commit) -> tuple[str, ...]:
     """Files that differ from a commit, in the work tree or not yet known to git; relative to `root`, with "/"."""
-    tracked = _lines(_git(root, *_unfiltered(root), "diff", _NOT_INSIDE, "--name-only", "--no-renames", "--relative", "-z", since.id, "--", "."))
+    tracked = _lines(
+        _git(
+            root,
+            *_unfiltered(root),
+            "diff",
+            _NOT_INSIDE,
+            "--name-only",
+            "--no-renames",
+            "--relative",
+            "-z",
+            since.id,
+            "--",
+            ".",
+        )
+    )
     untracked = _lines(_git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "."))
     return tuple(sorted({*tracked, *untracked}))
 

@@ -180,7 +180,7 @@ class OneHost:
         self._base = httpx.URL(base_url.rstrip("/") + "/")
         if self._base.scheme != "https" and not (self._base.scheme == "http" and is_this_machine(self._base.host)):
             raise ValueError("the address is neither https nor on this machine")
-        self._told_to_none = [one.rpartition(" ")[2] for name, one in headers.items() if name.lower() == "authorization"]
+        self._told_to_none = [headers[name].rpartition(" ")[2] for name in headers if name.lower() == "authorization"]
         self._client = httpx.Client(
             headers=dict(headers), transport=transport, timeout=60.0, follow_redirects=False, trust_env=False
         )
