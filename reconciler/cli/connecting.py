@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOCAL_ACCOUNT = "0" * 32
 LOCAL_FOLDER = Path(".reconciler/local")
+OWN = Path(".reconciler")  # what is kept beside the repository
 COMPILED = Path(".reconciler/compiled.sqlite3")
 LEDGER = Path(".reconciler/ledger.sqlite3")
 
@@ -38,7 +39,7 @@ def _untouched(way: transport.Transport) -> transport.Transport:
 def load(options: Options) -> Repository:
     """Find and load the repository; its warnings are shown with the plan."""
     root = repository_root(options.folder)
-    repository = config.load(root, options.environment, variables=variables(options), kept=root / COMPILED)
+    repository = config.load(root, options.environment, variables=variables(options), kept=kept(root, COMPILED))
     return config.with_stand_in_warnings(repository) if options.local else repository
 
 
@@ -154,17 +155,32 @@ def _local(options: Options, repository: Repository, through: Through) -> Iterat
     from reconciler.local.store import Store
     from reconciler.local.switches import LAPTOP
 
-    store = Store(_home(options, repository) / LOCAL_FOLDER)
+    store = Store(kept(_home(options, repository), LOCAL_FOLDER))
     declare_zones(store, repository)
     app = create_app(store, switches=LAPTOP)
     polite = transport.Polite(through(transport.in_process(app)), transport.Unlimited())
     account = repository.platform.account_id or LOCAL_ACCOUNT
     api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, polite)
     ledger = Ledger(
-        _home(options, repository) / LEDGER,
+        kept(_home(options, repository), LEDGER),
         f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
     )
     yield Connection(repository, api, ledger, variables(options))
+
+
+def kept(root: Path, path: Path) -> Path:
+    """A place below .reconciler/. Raises UsageProblem where a link stands there: it came with a commit, and a database
+    would be written to wherever it leads."""
+    for folder in (OWN, LOCAL_FOLDER):
+        links = [root / folder, *((root / folder).iterdir() if (root / folder).is_dir() else ())]
+        for link in links:
+            if link.is_symlink():
+                what = f"{link.relative_to(root)} is a symbolic link: nothing is kept there"
+                why = "databases are written in that folder, and a link would lead them elsewhere"
+                raise UsageProblem(
+                    [Problem(what, why=why, fix="remove it, and keep .reconciler out of git", code="symlink")]
+                )
+    return root / path
 
 
 def _home(options: Options, repository: Repository) -> Path:
@@ -207,7 +223,7 @@ def _remote(
     polite = transport.Polite(through(transport.over_network()), budget, waiting=waiting)
     api = cloudflare.connect(base_url, Secret(token), account, polite)
     scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
-    yield Connection(repository, api, Ledger(_home(options, repository) / LEDGER, scope), found)
+    yield Connection(repository, api, Ledger(kept(_home(options, repository), LEDGER), scope), found)
     if budget.unshared:
         options.terminal.say(f"no other process knows what this one asked for: {budget.unshared}")
 

@@ -104,7 +104,7 @@ def dev(
         root=root,
         environment=options.environment,
         variables=connecting.variables(options),
-        folder=root / connecting.LOCAL_FOLDER,
+        folder=connecting.kept(root, connecting.LOCAL_FOLDER),
         ledger=root / connecting.LEDGER,
         account=connecting.LOCAL_ACCOUNT,
         port=port,

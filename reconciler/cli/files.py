@@ -20,7 +20,9 @@ def write(path: Path, text: str) -> None:
     """Write a file that a user named; what stood there before is replaced whole or not at all."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.unlink(missing_ok=True)  # left by a run that was killed, or a link that leads elsewhere
+        with partial.open("x", encoding="utf-8") as file:
+            file.write(text)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

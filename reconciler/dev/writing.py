@@ -299,7 +299,9 @@ def _made_folders(root: Path, folder: Path) -> list[Path]:
 
 def _write(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}~")
-    partial.write_bytes(content)
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as file:  # never through a link
+        file.write(content)
     partial.replace(path)
 
 
