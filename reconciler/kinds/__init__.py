@@ -172,12 +172,12 @@ def requests(repository: Repository, change: Change, known: Mapping[str, str]) -
 
     a delete         1   what is deleted is looked at before
     a route, domain  1   its zone is looked up by name
-    secrets          4   they are sent after the upload, settings are read back, the digest tag is set, the row is read;
-                         and one before, to see which names are live, of a script that is not new
+    secrets          5   they are sent after the upload, settings are read back, the digest tag is set, row and settings
+                         are read; and one before, to see which names are live, of a script that is not new
     static files     2   a session and one bucket; a file that is there already is not sent, and buckets may be several
     a table in KV    6   the live one is read, its KV namespace found, keys listed before and after, parts written and
                          removed; the first one has less to do, and past 1,000 parts the listings have more pages
-    taking over      3   settings and content are read, only the tags are set, and the row is read back
+    taking over      4   settings and content are read, only the tags are set, and row and settings are read back
 
     No row is read back where a probe saw that such writes move nothing in it: `known` is what it learnt.
     """
@@ -190,10 +190,10 @@ def requests(repository: Repository, change: Change, known: Mapping[str, str]) -
     if change.key.kind != user_worker.NAME:
         return put
     if change.cause is Cause.ADOPTED:
-        return 4 - moves_nothing(known, "tags")
+        return 5 - 2 * moves_nothing(known, "tags")
     script = repository.script(change.key.name)
     looked_at = change.action is Action.UPDATE
-    of_secrets = 4 + looked_at - moves_nothing(known, "secret", "tags") if script.secrets else 0
+    of_secrets = 5 + looked_at - 2 * moves_nothing(known, "secret", "tags") if script.secrets else 0
     return put + of_secrets + 2 * script.has_assets
 
 

@@ -217,7 +217,8 @@ def _mark(connection: Connection, namespace: str, after: Resource, worker: Worke
     # Only reading the code tells what moved the etag.
     modules = worker.modules if row.etag and row.etag == before.etag else api.content(namespace, name) or ()
     code = {module.name: module.content for module in modules} == {one.name: one.content for one in worker.modules}
-    if code and frozenset(row.tags or marks) == frozenset(marks):
+    settings = api.settings(namespace, name) or {}
+    if code and frozenset(row.tags or marks) == frozenset(marks) and not keeping.missing(worker, settings):
         return row
     if modules:
         api.put_tags(namespace, name, _undigested(marks))
