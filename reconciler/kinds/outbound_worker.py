@@ -12,7 +12,7 @@ from reconciler.errors import Where
 from reconciler.kinds import shipped, tail_worker, uploads
 from reconciler.kinds.connection import Connection
 from reconciler.load import config, egress
-from reconciler.load.repository import Repository
+from reconciler.load.repository import DEFAULT_OUTBOUND, Repository
 from reconciler.look.listing import Seen
 from reconciler.model import Key, Module, Resource, SecretReference, Worker
 from reconciler.plan import Change
@@ -35,7 +35,7 @@ def declared(repository: Repository) -> Mapping[str, Outbound]:
     platform = repository.platform
     found = {name: Outbound(name, one.parameters, one.where) for name, one in sorted(platform.outbound_workers.items())}
     if platform.egress is not None:
-        found[egress.OUTBOUND_WORKER] = Outbound(f"{platform.name}-egress", egress.PARAMETERS, platform.egress_where)
+        found[DEFAULT_OUTBOUND] = Outbound(f"{platform.name}-egress", egress.PARAMETERS, platform.egress_where)
     return found
 
 
@@ -60,9 +60,9 @@ def live(seen: Seen, connection: Connection) -> Iterator[Resource]:
 
 def secrets(repository: Repository) -> Iterator[tuple[Key, Mapping[str, SecretReference], Where | None]]:
     """Those that the shipped outbound Worker sends along; the declared ones' stand in the repository."""
-    one = declared(repository).get(egress.OUTBOUND_WORKER)
+    one = declared(repository).get(DEFAULT_OUTBOUND)
     if one is not None:
-        worker = _worker(repository, egress.OUTBOUND_WORKER)
+        worker = _worker(repository, DEFAULT_OUTBOUND)
         if worker.secrets:
             yield Key(NAME, one.worker), worker.secrets, one.where
 
@@ -87,7 +87,7 @@ def read(connection: Connection, resource: Resource, like: Worker | None) -> Wor
 
 
 def _worker(repository: Repository, name: str) -> Worker:
-    if name != egress.OUTBOUND_WORKER:
+    if name != DEFAULT_OUTBOUND:
         worker = config.read_outbound(repository, name)
         return replace(worker, tags=(*worker.tags, ROLE))
     section = repository.platform.egress

@@ -19,7 +19,6 @@ from reconciler.errors import Problem, Severity, Where
 from reconciler.model import SecretReference
 from reconciler.names import did_you_mean
 
-OUTBOUND_WORKER = "default"  # what `outbound_worker:` says to choose this one
 MODULE_NAME = "egress_rules.mjs"
 PARAMETERS = ("customer", "tier", "script", "trace")  # what the dispatcher tells it of each request
 
