@@ -59,9 +59,18 @@ def test_a_summary_in_many_bytes_a_character_is_cut_too(tmp_path: Path) -> None:
     assert 900_000 < (tmp_path / "summary").stat().st_size <= 1_048_576
 
 
-def test_outside_a_workflow_nothing_is_written(tmp_path: Path) -> None:
+def test_outside_a_workflow_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[int] = []
+
+    def render(cap: int) -> str:
+        asked.append(cap)
+        return "x"
+
     actions.set_outputs({}, {"a": "1"})
-    actions.add_summary({}, lambda cap: "x")
+    actions.add_summary({}, render)
+    assert asked == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def event(tmp_path: Path, payload: Any) -> dict[str, str]:
