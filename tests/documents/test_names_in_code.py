@@ -38,10 +38,10 @@ def test_missing_files_are_found(tmp_path: Path) -> None:
 def test_modules_that_folders_list_exist() -> None:
     gone = [
         f"{path.parent.name}: {name}"
-        for path in sorted(PACKAGE.glob("*/__init__.py"))
+        for path in [PACKAGE / "__init__.py", *sorted(PACKAGE.glob("*/__init__.py"))]
         for names in _LISTED.findall(_list(path))
         for name in names.split(", ")
-        if not (path.parent / f"{name}.py").is_file()
+        if not (path.parent / f"{name}.py").is_file() and not (path.parent / name).is_dir()
     ]
     assert gone == []
 
