@@ -64,6 +64,7 @@ def _of_changes(plan: Plan) -> Iterator[Finding]:
             _KINDS.get(change.cause, FindingKind.PENDING),
             change.key,
             customer=change.customer,
+            differences=tuple(words.differences(change)),
             explanation=words.gist(change) or _noted(change) or words.cause(change),
             where=change.after.where if change.after else None,
             at=live.modified_on if live else "",

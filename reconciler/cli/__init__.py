@@ -66,6 +66,17 @@ class _Commands(click.Group):
         assert isinstance(found, click.Command)
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """What click does; a word that is no command is told with the nearest that is one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from reconciler.names import did_you_mean
+
+            nearest = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f'there is no command "{args[0]}"' + (f'; did you mean "{nearest}"?' if nearest else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
@@ -74,7 +85,8 @@ class _Commands(click.Group):
 @click.command(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `reconciler plan --local`: it needs no account. Data goes to stdout, talk to stderr.",
+    epilog="Start with `reconciler init acme`; in it, `reconciler dev` runs the platform on this machine, and "
+    "`reconciler plan --local` shows a plan: neither needs an account. Data goes to stdout, talk to stderr.",
 )
 @click.version_option(package_name=DISTRIBUTION, message="%(prog)s %(version)s")
 def reconciler() -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from reconciler.cli.options import Options, common
+from reconciler.cli.options import Options, without_account
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -41,7 +41,12 @@ class StandIn(click.ParamType[tuple[str, str]]):
 @click.command()
 @click.option("--once", is_flag=True, help="Start, reconcile once, tell what came of it, and end.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, metavar="PORT", help="Of the scripts."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8787,
+    show_default=True,
+    metavar="PORT",
+    help="Port of scripts.",
 )
 @click.option(
     "--api-port",
@@ -49,7 +54,7 @@ class StandIn(click.ParamType[tuple[str, str]]):
     default=8788,
     show_default=True,
     metavar="PORT",
-    help="Of API and pages.",
+    help="Port of API and dashboard.",
 )
 @click.option("--reset", is_flag=True, help="Begin with an empty local account.")
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Reconcile on every save.")
@@ -75,7 +80,7 @@ class StandIn(click.ParamType[tuple[str, str]]):
     metavar="HOST=URL",
     help="An http:// origin that answers for a host that scripts fetch.",
 )
-@common
+@without_account
 def dev(
     options: Options,
     once: bool,

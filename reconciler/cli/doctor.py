@@ -61,7 +61,7 @@ def _checks(options: Options, *, probe: bool) -> Iterator[Check]:
     except ReconcilerError as error:
         for problem in error.problems[:_PROBLEMS_SHOWN]:
             told = f"{problem.where}: {problem.what}" if problem.where else problem.what
-            yield Check("trouble", Health.ILL, told, problem.fix)
+            yield Check("repository" if problem.where else "account", Health.ILL, told, problem.fix)
 
 
 def _of_platform(options: Options, repository: Repository, *, probe: bool) -> Iterator[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Options, common, format_option
+from reconciler.cli.options import Options, format_option, only_files
 
 FORMATS = ("text", "json")
 
@@ -12,7 +12,7 @@ FORMATS = ("text", "json")
 @click.command()
 @click.argument("target", metavar="CUSTOMER[/SCRIPT]")
 @format_option(FORMATS)
-@common
+@only_files
 def explain(options: Options, target: str, form: str) -> int:
     """Show each resolved value of a customer or script, and the file, line and layer that set it. Needs no account."""
     from reconciler.cli import connecting

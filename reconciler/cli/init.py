@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from reconciler.load.files import Folder
 
 
+_EXAMPLES = {
+    "customer": "an id, as in `reconciler init customer globex`",
+    "script": "a name, as in `reconciler init script shop --customer globex`",
+}
+
+
 @click.command(options_metavar="[OPTIONS]")
 @click.argument("words", nargs=-1, metavar="[DIR | customer ID | script NAME | workflows]")
 @click.option("--platform", "platform_name", metavar="ID", help="The platform's id; else the folder's name.")
@@ -37,6 +43,8 @@ def init(
             return _customer(folder, identity, tier)
         case ("script", name):
             return _script(folder, name, customer)
+        case ("customer" | "script" as what,):
+            raise _refused(f"`init {what}` takes {_EXAMPLES[what]}; a platform of that name is `init ./{what}`")
         case ("workflows",):
             return _workflows(folder)
         case () | (_,):
@@ -79,7 +87,7 @@ def _ask_for_origin(requirement: str) -> None:
     from reconciler.github import templates
 
     if requirement.endswith(origin.UNKNOWN):
-        told = "where GitHub gets the reconciler from is not known here; say it in that file, or no workflow begins"
+        told = "say in it, before the first push, where GitHub's runners install the reconciler from"
         click.echo(f"\n{templates.RECONCILER}: {told}", err=True)
 
 

@@ -1,4 +1,4 @@
-"""The options that commands share, and the values they come to."""
+"""The options that commands share, and the values they come to. A command takes those that mean something to it."""
 
 from __future__ import annotations
 
@@ -58,56 +58,89 @@ diff_limit_option = click.option(
 )
 
 
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that reads a repository; the command gets them as one Options value."""
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-    @click.option(
-        "-C",
-        "folder",
-        type=click.Path(path_type=Path),
-        default=Path(),
-        metavar="DIR",
-        help="Look for the repository here, and upwards.",
-    )
-    @click.option(
-        "--env",
-        "environment",
-        default="",
-        envvar="RECONCILER_ENV",
-        metavar="NAME",
-        help="Environment of platform.yaml.",
-    )
-    @click.option("--local", is_flag=True, help="Use the embedded platform in .reconciler/local; needs no account.")
-    @click.option(
-        "--env-file", type=click.Path(path_type=Path, dir_okay=False), help="Read variables from this file first."
-    )
-    @click.option(
-        "--no-color", "colour", flag_value=False, default=None, type=bool, help="No colour; so does NO_COLOR."
-    )
-    @click.option(
-        "--budget-share",
-        type=click.IntRange(1, 100),
-        default=100,
-        metavar="PERCENT",
-        help="Share of the request budget.",
-    )
-    @click.option("-q", "--quiet", is_flag=True, help="Only data, problems and refusals.")
-    @click.option("-v", "--verbose", count=True, help="Tell more of what is done.")
-    @functools.wraps(command)
-    def wrapped(
-        folder: Path,
-        environment: str,
-        local: bool,
-        env_file: Path | None,
-        colour: bool | None,
-        budget_share: int,
-        quiet: bool,
-        verbose: int,
-        **rest: Any,
-    ) -> Any:
-        options = Options(folder, environment, local, env_file, colour, quiet, verbose, budget_share)
+_FOLDER = click.option(
+    "-C",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="Look for the repository here, and upwards.",
+)
+_ENVIRONMENT = click.option(
+    "--env",
+    "environment",
+    default="",
+    envvar="RECONCILER_ENV",
+    metavar="NAME",
+    help="Environment of platform.yaml.",
+)
+_LOCAL = click.option("--local", is_flag=True, help="Use the embedded platform in .reconciler/local; needs no account.")
+_ENV_FILE = click.option(
+    "--env-file", type=click.Path(path_type=Path, dir_okay=False), help="Read variables from this file first."
+)
+_COLOUR = click.option(
+    "--no-color", "colour", flag_value=False, default=None, type=bool, help="No colour; so does NO_COLOR."
+)
+_BUDGET_SHARE = click.option(
+    "--budget-share",
+    type=click.IntRange(1, 100),
+    default=100,
+    metavar="PERCENT",
+    help="Share of the request budget.",
+)
+_QUIET = click.option("-q", "--quiet", is_flag=True, help="Only data, problems and refusals.")
+_VERBOSE = click.option("-v", "--verbose", count=True, help="Tell more of what is done.")
+
+
+def _taking(*options: _Decorator) -> _Decorator:
+    """These options, which the command gets as one Options value. What goes wrong is told as they say."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapped(
+            folder: Path,
+            environment: str,
+            colour: bool | None,
+            local: bool = False,
+            env_file: Path | None = None,
+            budget_share: int = 100,
+            quiet: bool = False,
+            verbose: int = 0,
+            **rest: Any,
+        ) -> Any:
+            given = Options(folder, environment, local, env_file, colour, quiet, verbose, budget_share)
+            return _run(command, given, rest)
+
+        taken: Callable[..., Any] = wrapped
+        for option in reversed(options):
+            taken = option(taken)
+        return taken
+
+    return decorate
+
+
+def _run(command: Callable[..., Any], options: Options, rest: dict[str, Any]) -> Any:
+    """The command's exit code. Its errors are told by its own terminal, which knows of --no-color and of a line of
+    progress that is still there."""
+    from reconciler.errors import ReconcilerError
+
+    try:
         code = command(options, **rest)
-        lost = "terminal" in vars(options) and options.terminal.lost
-        return 1 if lost and code in (0, 3, 4) else code
+    except ReconcilerError as error:
+        options.terminal.problems(error.problems)
+        return error.exit_code
+    finally:
+        if "terminal" in vars(options):
+            options.terminal.finish()
+    lost = "terminal" in vars(options) and options.terminal.lost
+    return 1 if lost and code in (0, 3, 4) else code
 
-    return wrapped
+
+# Of a command that reads the repository and an account.
+common = _taking(_FOLDER, _ENVIRONMENT, _LOCAL, _ENV_FILE, _COLOUR, _BUDGET_SHARE, _QUIET, _VERBOSE)
+# Of a command that has nothing to do with an account.
+without_account = _taking(_FOLDER, _ENVIRONMENT, _ENV_FILE, _COLOUR, _QUIET, _VERBOSE)
+# Of a command that only shows what files say.
+only_files = _taking(_FOLDER, _ENVIRONMENT, _COLOUR)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import Options, common, format_option
+from reconciler.cli.options import Options, format_option, without_account
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -22,7 +22,8 @@ FORMATS = ("text", "json", "github", "sarif")
 @click.option("--preflight", is_flag=True, help="Start each script in workerd, and make the requests of its `tests`.")
 @click.option("--changed-since", metavar="REF", default="", help="Preflight customers that differ from a commit.")
 @click.option("--customer", "customers", multiple=True, metavar="ID", help="Preflight these customers only.")
-@common
+@click.option("--local", is_flag=True, help="Also warn of bindings that the embedded platform has no stand-in for.")
+@without_account
 def validate(options: Options, form: str, preflight: bool, changed_since: str, customers: tuple[str, ...]) -> int:
     """Check the repository; tell every problem with its file, line and column. Needs no account."""
     from reconciler.cli import connecting

@@ -96,5 +96,14 @@ def _without_run(text: str) -> str:
 
 def _finding(row: Any) -> Finding:
     where = Where(**row["where"]) if row["where"] else None
-    words = {name: str(row[name]) for name in ("customer", "explanation", "who", "at", "expected_reason", "expires")}
-    return Finding(FindingKind(row["finding"]), Key(str(row["kind"]), str(row["name"])), where=where, **words)
+    return Finding(
+        FindingKind(row["finding"]),
+        Key(str(row["kind"]), str(row["name"])),
+        customer=str(row["customer"]),
+        explanation=str(row["explanation"]),
+        where=where,
+        who=str(row["who"]),
+        at=str(row["at"]),
+        expected_reason=str(row["expected_reason"]),
+        expires=str(row["expires"]),
+    )

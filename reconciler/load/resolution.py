@@ -13,7 +13,7 @@ from reconciler.errors import ConfigError, Problem, UsageProblem, Where
 from reconciler.load import customer_file, excerpts, files, layers, platform_file
 from reconciler.load.files import CUSTOMER_FILE, Folder
 from reconciler.load.repository import Layer
-from reconciler.names import did_you_mean
+from reconciler.names import did_you_mean, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,6 @@ def _unknown(noun: str, name: str, known: Any, within: str) -> Problem:
     return Problem(
         f'there is no {noun} "{name}"',
         why=f"{within} has no such {noun}",
-        fix=f'did you mean "{nearest}"?' if nearest else "",
+        fix=f'did you mean "{nearest}"?' if nearest else f"there are {listed(known)}" if known else "",
         code=f"unknown-{noun}",
     )

@@ -337,7 +337,10 @@ def _syntax(file: str, text: str, error: yaml.YAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         where = _mark(file, mark) if mark is not None else Where(file)
         cause = str(error.problem or error.context or "")
-        why = f"the YAML parser says: {' '.join(part for part in (error.context, cause) if part)}"
+        context = error.context or ""
+        if "flow" in context and error.context_mark is not None and mark is not error.context_mark:
+            context += f" that begins in line {error.context_mark.line + 1},"  # its end is missed far below, or nowhere
+        why = f"the YAML parser says: {' '.join(part for part in (context, cause) if part)}"
         return Problem("the file is not YAML here", where, why, _hint(cause, text, where), "yaml-syntax")
     forbidden = _FORBIDDEN.search(text)
     where = _place(file, text[: forbidden.start()]) if forbidden else Where(file)

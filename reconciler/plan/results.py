@@ -96,3 +96,4 @@ class Finding:
     at: str = ""  # when, ISO 8601 in UTC
     expected_reason: str = ""
     expires: str = ""  # the day on which expected drift becomes drift again
+    differences: tuple[str, ...] = ()  # the explanation, one by one

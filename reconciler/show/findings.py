@@ -17,7 +17,7 @@ from reconciler.show.style import PLAIN, Style, columns, pad, shown
 
 FORMAT_VERSION = 1
 MEANINGS = {
-    FindingKind.DRIFTED: "changed by someone else; the next apply puts it back",
+    FindingKind.DRIFTED: "changed by someone else; the next apply puts it back (live → repository)",
     FindingKind.MISSING: "deleted by someone else; the next apply makes it again",
     FindingKind.OBSERVED: "not ours, watched, and changed; no apply touches it",
     FindingKind.UNMANAGED: "live and not ours; left alone",
@@ -109,8 +109,11 @@ def _lines(finding: Finding, style: Style, width: int) -> Iterator[str]:
     place = style.paint("place", shown(str(finding.where))) if finding.where else ""
     name = pad(shown(words.title(finding.key)), width)
     yield f"  ● {name}  {'  '.join(part for part in (style.paint('faint', customer), place) if part)}".rstrip()
-    if finding.explanation:
-        yield f"      {style.cut(shown(finding.explanation), 6)}"
+    told = finding.differences or ((finding.explanation,) if finding.explanation else ())
+    for one in told[: words.GIST_SHOWN]:
+        yield f"      {style.cut(shown(one), 6)}"
+    if len(told) > words.GIST_SHOWN:
+        yield f"      {style.paint('faint', f'… and {words.number(len(told) - words.GIST_SHOWN)} more')}"
     if by := _by(finding):
         yield f"      {style.paint('faint', style.cut(shown(by), 6))}"
     if finding.expected_reason:

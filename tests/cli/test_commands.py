@@ -73,6 +73,13 @@ def test_1_a_problem_in_the_repository_stops_before_the_first_call(folder: Path)
     assert not (folder / ".reconciler/local").exists()
 
 
+def test_problems_are_painted_as_no_color_says(folder: Path) -> None:
+    edit(folder, "customers/globex/customer.yaml", "shop.mjs", "nowhere.mjs")
+    variables = {"FORCE_COLOR": "1"}
+    assert "\x1b[" in run(folder, "plan", "--local", variables=variables).err
+    assert "\x1b[" not in run(folder, "plan", "--local", "--no-color", variables=variables).err
+
+
 def test_1_an_api_that_refuses_the_token(folder: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "account")
     with Server(create_app(store)) as server, contextlib.closing(store):
@@ -226,6 +233,7 @@ def test_explain_tells_each_value_and_the_line_that_sets_it(folder: Path) -> Non
     ran = run(folder, "explain", "globx")
     assert ran.code == 2
     assert 'did you mean "globex"?' in ran.err
+    assert "fix: there are globex, initech" in run(folder, "explain", "zzz").err
 
 
 # Scopes and git

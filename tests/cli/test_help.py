@@ -42,5 +42,26 @@ def test_everything_is_said(words: str) -> None:
     assert [one.name for one in options if not one.help or not one.help.endswith(".")] == []
 
 
+def test_no_command_offers_what_means_nothing_to_it() -> None:
+    offered = {words: {option for one in command.params for option in one.opts} for words, command in ALL.items()}
+    about_accounts = {words for words, options in offered.items() if "--budget-share" in options}
+    assert about_accounts == {"plan", "apply", "drift", "import", "status", "doctor"}
+    assert {words for words, options in offered.items() if "--local" in options} == about_accounts | {"validate"}
+    assert offered["explain"] == {"-C", "--env", "--no-color", "--format", "target"}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("dotcor", 'there is no command "dotcor"; did you mean "doctor"?'),
+        ("zebra", 'there is no command "zebra"'),
+    ],
+)
+def test_a_word_that_is_no_command_is_told_with_the_nearest_that_is_one(word: str, said: str) -> None:
+    shown = CliRunner().invoke(reconciler, [word])
+    assert shown.exit_code == 2
+    assert shown.output.rstrip().endswith(said)
+
+
 def test_every_command_that_is_named_is_there() -> None:
     assert list(COMMANDS) == [name for name in ALL if " " not in name]

@@ -73,6 +73,8 @@ def test_a_script_is_added_between_braces_too(tmp_path: Path) -> None:
         (("init", "customer", "example"), "exists already"),
         (("init", "customer", "Bad Name"), "cannot name a customer"),
         (("init", "script", "x", "--customer", "nobody"), 'no customer "nobody"'),
+        (("init", "customer"), "`init customer` takes an id, as in `reconciler init customer globex`"),
+        (("init", "script"), "`init script` takes a name, as in `reconciler init script shop --customer globex`"),
         (("init", "one", "two", "three"), "not 'one two three'"),
     ],
 )

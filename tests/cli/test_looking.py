@@ -135,7 +135,7 @@ def test_doctor_names_what_is_wrong_in_the_repository(folder: Path) -> None:
     edit(folder, "customers/globex/customer.yaml", "shop.mjs", "nowhere.mjs")
     ran = run(folder, "doctor", "--local")
     assert ran.code == 1
-    assert "✗ trouble      customers/globex/customer.yaml:4:" in ran.out
+    assert "✗ repository   customers/globex/customer.yaml:4:" in ran.out
 
 
 @pytest.fixture

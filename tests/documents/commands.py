@@ -23,6 +23,8 @@ names another. `reconciler COMMAND --help` says what stands here.
 |-:|-|
 """
 
+_SHARED = "Options of every command that looks at an account"
+
 _VARIABLES = """
 ## Environment variables
 
@@ -60,7 +62,7 @@ def _commands() -> Iterator[str]:
         command = cli.reconciler.get_command(context, name)
         assert command is not None
         yield from _command(command, click.Context(command, info_name=name, parent=context), shared)
-    yield "\n## Options of every command that reads a repository\n"
+    yield f"\n## {_SHARED}\n"
     yield from _table(shared.values())
 
 
@@ -82,7 +84,7 @@ def _command(command: click.Command, context: click.Context, shared: dict[str, c
         yield ""
         yield from _table(own)
     if whole:
-        yield "\nAnd [those of every command](#options-of-every-command-that-reads-a-repository)."
+        yield f"\nAnd [those of every command that looks at an account](#{_SHARED.lower().replace(' ', '-')})."
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)

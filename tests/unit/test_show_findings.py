@@ -38,15 +38,16 @@ FINDINGS = [
     ),
 ]
 HOSTILE = [
-    Finding(kind, Key(bad, bad), bad, bad, Where(bad), bad, bad, bad, bad)
+    Finding(kind, Key(bad, bad), bad, bad, Where(bad), bad, bad, bad, bad, told)
     for bad in plans.HOSTILE
     for kind in FindingKind
+    for told in ((), (bad,))
 ]
 
 
 def test_what_someone_else_did_comes_first() -> None:
     assert render.text(FINDINGS) == (
-        "drifted  changed by someone else; the next apply puts it back\n"
+        "drifted  changed by someone else; the next apply puts it back (live → repository)\n"
         "  ● globex-api  globex  customers/globex/customer.yaml:8:3\n"
         "      limits.cpu_ms 50 → 10\n"
         "      by wrangler at 2026-11-20T09:30:00Z\n"
@@ -67,6 +68,21 @@ def test_what_someone_else_did_comes_first() -> None:
         "      expected until 2026-12-31: trial, ticket 12\n"
         "\n"
         "Drift: 1 drifted, 1 missing · 1 unmanaged, 1 pending, 1 expected\n"
+    )
+
+
+def test_what_drifted_has_a_line_for_each_difference_and_says_how_many_more_there_are() -> None:
+    told = ("limits.cpu_ms 50 → 10", "tags −eu", "usage_model none → standard", "a.mjs gone", "b.mjs new")
+    finding = Finding(FindingKind.DRIFTED, Key("user_worker", "globex-api"), "globex", "all in one", differences=told)
+    assert render.text([finding]) == (
+        "drifted  changed by someone else; the next apply puts it back (live → repository)\n"
+        "  ● globex-api  globex\n"
+        "      limits.cpu_ms 50 → 10\n"
+        "      tags −eu\n"
+        "      usage_model none → standard\n"
+        "      … and 2 more\n"
+        "\n"
+        "Drift: 1 drifted\n"
     )
 
 
