@@ -60,7 +60,7 @@ def proven(plan: Plan, repository: Repository, seen: Seen, crossing: Sequence[Pr
         return replace(plan, problems=(*plan.problems, *crossing))
     found = [*crossing, *_unproven(plan, repository, seen)]
     errors = [one for one in found if one.severity is Severity.ERROR]
-    warnings = tuple(one for one in found if one.severity is Severity.WARNING)
+    warnings = tuple(one for one in (*found, *_cut_off(plan, switch)) if one.severity is Severity.WARNING)
     told = replace(plan, warnings=(*plan.warnings, *warnings))
     return _held_back(told, switch.key, errors) if errors else told
 
@@ -103,6 +103,20 @@ def _fields(change: RouteChange) -> Iterator[FieldChange]:
         old, new = (getattr(one, name) for one in (before, after))
         if old != new:
             yield FieldChange((*path, name), ABSENT if old in (None, "") else old, ABSENT if new in (None, "") else new)
+
+
+def _cut_off(plan: Plan, switch: Change) -> Iterator[Problem]:
+    """A script whose delete is withheld stays, but the repository's table does not lead to it any more."""
+    staying = [one.before for one in plan.withheld if one.key.kind == USER_WORKER and one.before is not None]
+    if staying and switch.before is not None:
+        yield Problem(
+            f"an apply takes their requests from scripts that stay: {guards.named(staying)}",
+            switch.after.where if switch.after else None,
+            why="their deletes are withheld, but the routing table is made from the repository, and that has lost them",
+            fix="if their files are gone by mistake, bring them back before an apply",
+            code="withheld-not-routed",
+            severity=Severity.WARNING,
+        )
 
 
 def _unproven(plan: Plan, repository: Repository, seen: Seen) -> list[Problem]:
