@@ -59,7 +59,13 @@ class Dev:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "RECONCILER_WORKERD": _workerd(), "NO_COLOR": "1", **(environment or {})},
+            env={
+                **os.environ,
+                "RECONCILER_WORKERD": _workerd(),
+                "NO_COLOR": "1",
+                "COLUMNS": "120",
+                **(environment or {}),
+            },
         )
         self.printed = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
