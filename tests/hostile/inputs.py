@@ -44,7 +44,7 @@ class Tried:
     """What came of one input."""
 
     seconds: float
-    megabytes: int
+    megabytes: int  # more than the process held before
     code: int
     failure: str = ""
 
@@ -75,9 +75,9 @@ def attempt(sample: Path, attack: Attack, rng: random.Random) -> Tried:
         words = attack(folder, rng)
         outside = _listing(Path(name))
         forget_peak()
-        began = time.process_time()
+        held, began = peak_memory(), time.process_time()
         done = run(folder / "repository", *words, variables={"SOME_SECRET": CANARY, "CLOUDFLARE_API_TOKEN": CANARY})
-        seconds, megabytes = time.process_time() - began, peak_memory()
+        seconds, megabytes = time.process_time() - began, peak_memory() - held
         failure = _failure(done, seconds, megabytes)
         if not failure and _listing(Path(name)) != outside:
             failure = f"something was written outside: {_listing(Path(name)) ^ outside}"
