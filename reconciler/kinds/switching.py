@@ -1,7 +1,8 @@
 """The one thing that all customers share is the routing table: what a run may make of it, and the proof that it may.
 
 Law: a plan never switches to a table in which a route leads to something that is not there at some instant of its
-apply; such a plan keeps the table that is live, and deletes nothing.
+apply; such a plan keeps the table that is live, and deletes nothing. So does one whose deletes are refused because they
+look like a slip: what may not be deleted may not be cut off, either.
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ def proven(plan: Plan, repository: Repository, seen: Seen, crossing: Sequence[Pr
     if switch is None:
         return replace(plan, problems=(*plan.problems, *crossing))
     found = [*crossing, *_unproven(plan, repository, seen)]
+    cut_off = tuple(_cut_off(plan, switch))
     errors = [one for one in found if one.severity is Severity.ERROR]
-    warnings = tuple(one for one in (*found, *_cut_off(plan, switch)) if one.severity is Severity.WARNING)
-    told = replace(plan, warnings=(*plan.warnings, *warnings))
-    return _held_back(told, switch.key, errors) if errors else told
+    warnings = [one for one in (*found, *cut_off) if one.severity is Severity.WARNING]
+    refused = [one for one in cut_off if one.severity is Severity.ERROR]
+    told = replace(plan, warnings=(*plan.warnings, *warnings), refusals=(*plan.refusals, *refused))
+    return _held_back(told, switch.key, errors) if errors or refused else told
 
 
 def explained(connection: Connection, explanation: Explanation, before: Worker) -> Explanation:
@@ -106,17 +109,34 @@ def _fields(change: RouteChange) -> Iterator[FieldChange]:
 
 
 def _cut_off(plan: Plan, switch: Change) -> Iterator[Problem]:
-    """A script whose delete is withheld stays, but the repository's table does not lead to it any more."""
+    """A script whose delete is withheld stays, but the repository's table does not lead to it any more.
+
+    | deletes are withheld because                      | the table                                     |
+    |---------------------------------------------------|-----------------------------------------------|
+    | the repository is empty, or the run over its cap  | stays: most often a wrong branch, so an error |
+    | anything else                                     | is switched, and a warning says who is cut off |
+    """
     staying = [one.before for one in plan.withheld if one.key.kind == USER_WORKER and one.before is not None]
-    if staying and switch.before is not None:
+    if not staying or switch.before is None:
+        return
+    where = switch.after.where if switch.after else None
+    if any(one.code in guards.SLIPS for one in plan.refusals):
         yield Problem(
-            f"an apply takes their requests from scripts that stay: {guards.named(staying)}",
-            switch.after.where if switch.after else None,
-            why="their deletes are withheld, but the routing table is made from the repository, and that has lost them",
-            fix="if their files are gone by mistake, bring them back before an apply",
-            code="withheld-not-routed",
-            severity=Severity.WARNING,
+            f"the routing table is not switched in this run; it would cut off {guards.named(staying)}",
+            where,
+            why="their deletes are refused, and a script that no request reaches is as good as deleted",
+            fix="bring their files back, or allow the deletes: the table is then switched, too",
+            code="table-cuts-off",
         )
+        return
+    yield Problem(
+        f"an apply takes their requests from scripts that stay: {guards.named(staying)}",
+        where,
+        why="their deletes are withheld, but the routing table is made from the repository, and that has lost them",
+        fix="if their files are gone by mistake, bring them back before an apply",
+        code="withheld-not-routed",
+        severity=Severity.WARNING,
+    )
 
 
 def _unproven(plan: Plan, repository: Repository, seen: Seen) -> list[Problem]:

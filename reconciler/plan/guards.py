@@ -14,6 +14,8 @@ from reconciler.errors import Problem, Where
 from reconciler.model import Key, Resource, State
 
 NAMES_TO_COPY = 50  # of an approval
+# Refusals of deletes that are most often a wrong branch or a half-made checkout, and not what anyone wants.
+SLIPS = frozenset({"tree-empty", "too-many-deletes"})
 USER_WORKER = "user_worker"  # the caps count these; all else that is deleted goes along with them
 
 

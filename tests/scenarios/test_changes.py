@@ -244,10 +244,10 @@ def test_the_cap_withholds_deletes_until_they_are_allowed(platform: Platform) ->
     platform.apply()
     platform.edit("platform.yaml", "percent: 50", "percent: 25")
     platform.remove("customers/initech")
-    assert [problem.code for problem in platform.plan().refusals] == ["too-many-deletes"]
+    assert [problem.code for problem in platform.plan().refusals] == ["too-many-deletes", "table-cuts-off"]
     platform.apply()
     assert "initech-old" in platform.scripts
-    assert platform.led_to("initech-old.acme.app") == ""
+    assert platform.led_to("initech-old.acme.app") == "initech-old"
     platform.apply(allow_deletes=2)
     assert platform.scripts == ["globex-reports", "globex-shop"]
 
@@ -255,9 +255,10 @@ def test_the_cap_withholds_deletes_until_they_are_allowed(platform: Platform) ->
 def test_an_empty_tree_deletes_nothing(platform: Platform) -> None:
     platform.apply()
     platform.remove("customers")
-    assert [problem.code for problem in platform.plan().refusals] == ["tree-empty"]
+    assert [problem.code for problem in platform.plan().refusals] == ["tree-empty", "table-cuts-off"]
     platform.apply()
     assert len(platform.scripts) == 4
+    assert platform.led_to("initech-old.acme.app") == "initech-old"
 
 
 def test_without_prune_orphans_are_reported_and_stay(platform: Platform) -> None:

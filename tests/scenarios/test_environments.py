@@ -104,7 +104,7 @@ def test_two_platforms_leave_each_other_alone(platform: Platform, shared: bool) 
     platform.apply()
     assert len(platform.workers) == 4
     platform.remove("customers/globex")
-    assert [problem.code for problem in platform.plan().refusals] == ["tree-empty"]
+    assert [problem.code for problem in platform.plan().refusals] == ["tree-empty", "table-cuts-off"]
     platform.apply()
     assert "other-script" in platform.scripts_of("acme-production" if shared else "other-production")
 
