@@ -23,6 +23,18 @@ _KEYS = {
 }  # fmt: skip
 
 
+# What is said to an expression that a navigation came in between of: there is no answer, and asking again is right.
+_GONE = (
+    "Inspected target navigated or closed",
+    "Execution context was destroyed.",
+    "Cannot find default execution context",
+)
+
+
+class LeftThePageError(Exception):
+    """The page went while it was asked."""
+
+
 class Page:
     """One tab. Every call waits for its reply; complaints of the page are kept."""
 
@@ -91,6 +103,8 @@ class Page:
         while True:
             reply = self._message()
             if reply.get("id") == self._count:
+                if "error" in reply and reply["error"]["message"] in _GONE:
+                    raise LeftThePageError(reply["error"]["message"])
                 assert "error" not in reply, reply["error"]
                 result: dict[str, Any] = reply["result"]
                 return result

@@ -16,7 +16,7 @@ from reconciler.dev.platform import Platform, Settings
 from reconciler.errors import LocalError
 from reconciler.local.runtime_binary import find_workerd
 from tests import small_platform
-from tests.browser.chromium import EXECUTABLE, Page, browser
+from tests.browser.chromium import EXECUTABLE, LeftThePageError, Page, browser
 
 HERE = Path(__file__).parent
 PLACES = ("/", "/plan", "/requests", "/new", "/customers/globex", "/scripts/globex-shop")
@@ -227,6 +227,13 @@ def _text(page: Page, selector: str) -> str:
 
 def _until(true: Callable[[], bool]) -> None:
     until = time.monotonic() + 10
-    while not true():
+    while not _now(true):
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+def _now(true: Callable[[], bool]) -> bool:
+    try:
+        return true()
+    except LeftThePageError:
+        return False
