@@ -36,7 +36,7 @@ class Liar:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         told: list[Any] = []
-        body = b"".join(self._app(environ, lambda *words: told.append(words)))  # type: ignore[arg-type]
+        body = b"".join(self._app(environ, lambda *words: told.append(words)))  # type: ignore[arg-type]  # told takes the words of all three
         status, headers = told[0][:2]
         if self.refuses:
             status = "400 Bad Request"

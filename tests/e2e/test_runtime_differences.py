@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from reconciler.local.records import Syntax
 from reconciler.local.runtime_events import Request
-from tests.e2e.platforms import Platform, running
+from tests.e2e.platforms import Platform, running, serving
 
 DOCUMENTS = [Path(__file__).parents[2] / "docs" / name for name in ("local.md", "security.md")]
 TESTS = Path(__file__).parents[1]
@@ -32,14 +31,8 @@ class _Redirecting(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Redirecting)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(_Redirecting) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
