@@ -220,7 +220,8 @@ def _remote(
         options.terminal.warn("warning: CLOUDFLARE_API_BASE_URL and CLOUDFLARE_BASE_URL differ; the first is used")
     base_url = addresses[0] if addresses else cloudflare.DEFAULT_BASE_URL
     budget = transport.SharedBudget(_budget_file(found, account), size=requests_per_window(options))
-    polite = transport.Polite(through(transport.over_network()), budget, waiting=waiting)
+    network = transport.over_network(base_url, found.get(transport.PROXY, ""))
+    polite = transport.Polite(through(network), budget, waiting=waiting)
     api = cloudflare.connect(base_url, Secret(token), account, polite)
     scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
     yield Connection(repository, api, Ledger(kept(_home(options, repository), LEDGER), scope), found)

@@ -147,7 +147,7 @@ class Platform:
 
     def _connect(self, account: str) -> cloudflare.Api:
         # In process saves 40 ms of the start; a connection that a fault drops has to be one.
-        wire = transport.over_network() if self.settings.fault else transport.in_process(self._api)
+        wire = transport.over_network(self.server.url) if self.settings.fault else transport.in_process(self._api)
         polite = transport.Polite(wire, transport.Unlimited(), waiting=self._waiting)
         return cloudflare.connect(self.server.url + PREFIX, Secret(LOCAL_TOKEN), account, polite)
 

@@ -246,8 +246,9 @@ def connect(environment: Mapping[str, str]) -> GitHub:
         "user-agent": "reconciler",
         "x-github-api-version": API_VERSION,
     }
+    network = transport.over_network(url, environment.get(transport.PROXY, ""))
     try:
-        host = OneHost(url, headers, transport.Polite(transport.over_network(), transport.Unlimited(), retries=3))
+        host = OneHost(url, headers, transport.Polite(network, transport.Unlimited(), retries=3))
     except ValueError as error:
         raise UsageProblem([Problem(f'GITHUB_API_URL "{url}" cannot be used', why=str(error), code="github")]) from None
     return GitHub(host, repository, login=environment.get("RECONCILER_GITHUB_LOGIN", ""))

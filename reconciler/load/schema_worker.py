@@ -136,7 +136,7 @@ def parameters() -> Schema:
 
 
 # A customer's script that could name the token of the run would be sent it.
-_VARIABLE = "^(?!(CLOUDFLARE_|CF_API_|GITHUB_|ACTIONS_)|GH_TOKEN$)[A-Za-z_][A-Za-z0-9_]*$"
+_VARIABLE = "^(?!(CLOUDFLARE_|CF_API_|GITHUB_|ACTIONS_|RECONCILER_)|GH_TOKEN$)[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def _secret() -> Schema:

@@ -17,7 +17,7 @@ import httpx
 
 from reconciler.errors import LocalError, Problem, UsageProblem
 from reconciler.look.replies import Reply, Unreachable, ray_of, refusal, sequence, success, without
-from reconciler.look.transport import REPEATABLE, Polite, is_this_machine, told
+from reconciler.look.transport import PROXY, REPEATABLE, Polite, is_this_machine, told
 from reconciler.model import Secret
 
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
@@ -159,7 +159,8 @@ class Exchange:
             headers = {name: without(value, hidden) for name, value in response.headers.items()}
             self._latest.ray = ray_of(headers)
             return Reply(response.status_code, headers, response.content, hidden)
-        fix = "check the network and run again: what was done is live, and the next plan goes on from there"
+        way = f"check the network (where a proxy is the only way out, {PROXY} names it)"
+        fix = f"{way} and run again: what was done is live, and the next plan goes on from there"
         raise Unreachable(call, 0, [], "", why=why, fix=fix)
 
     def named(self, method: str, path: Sequence[str]) -> str:

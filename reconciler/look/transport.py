@@ -14,13 +14,13 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from reconciler.errors import LocalError, Problem
+from reconciler.errors import LocalError, Problem, UsageProblem
 from reconciler.look.budget import REQUESTS_PER_WINDOW as REQUESTS_PER_WINDOW
 from reconciler.look.budget import WINDOW as WINDOW
 from reconciler.look.budget import Budget, Turn
@@ -32,6 +32,7 @@ LONGEST_BACKOFF = 30.0
 LARGEST_REPLY = 128 * 2**20  # bytes, unpacked; a Worker's content has 64 MiB at most
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 REPEATABLE = "reconciler_repeatable"  # request extension: this POST may be sent twice
+PROXY = "RECONCILER_PROXY"  # the one variable that asks for a proxy; HTTPS_PROXY and its like are meant for others
 
 
 class TooLarge(httpx.RequestError):
@@ -226,9 +227,65 @@ def in_process(app: Any) -> httpx.BaseTransport:
     return httpx.WSGITransport(app=app)
 
 
-def over_network() -> httpx.BaseTransport:
-    """A transport to the real thing: TLS verified, no proxies from the environment, no redirects followed."""
-    return httpx.HTTPTransport(retries=0, limits=httpx.Limits(max_connections=16, max_keepalive_connections=16))
+def over_network(to: str, proxy: str = "") -> httpx.BaseTransport:
+    """A transport to the API at `to`: TLS verified, no redirects followed, and through no proxy but the one named.
+
+    What is on this machine is never asked for through a proxy. Raises UsageProblem for one that cannot be used.
+    """
+    limits = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+    way = _proxy(proxy) if proxy else None
+    if way is None or _is_on_this_machine(to):
+        return httpx.HTTPTransport(retries=0, limits=limits)
+    return _Proxied(httpx.HTTPTransport(retries=0, limits=limits, proxy=way), way.auth or ())
+
+
+class _Proxied(httpx.BaseTransport):
+    """Through a proxy, which may say anything: it is repeated without the name and password that it was given."""
+
+    def __init__(self, inner: httpx.BaseTransport, given: Collection[str]) -> None:
+        self._inner = inner
+        self._given = sorted(filter(None, given), key=len, reverse=True)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return self._inner.handle_request(request)
+        except httpx.ProxyError as error:
+            said = str(error)
+        for one in self._given:
+            said = said.replace(one, "***")
+        raise httpx.ProxyError(f"the proxy of {PROXY} refuses: {said}")
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _proxy(address: str) -> httpx.Proxy:
+    """The address is not repeated: it may hold a password."""
+    try:
+        url = httpx.URL(address)
+        whole = url.scheme in ("http", "https") and url.host and url.path in ("", "/") and not url.query
+    except (httpx.InvalidURL, ValueError):
+        whole = False
+    if not whole:
+        raise UsageProblem(
+            [
+                Problem(
+                    f"{PROXY} is not the address of a proxy",
+                    why="it is http:// or https://, a host and a port, a name and a password before an @ if need be",
+                    fix=f"set {PROXY} to an address such as http://proxy.example.com:3128, or unset it",
+                    code="proxy",
+                )
+            ]
+        )
+    return httpx.Proxy(url)
+
+
+def _is_on_this_machine(address: str) -> bool:
+    """Of an address that may be none: that is told where it is used."""
+    try:
+        return is_this_machine(httpx.URL(address).host)
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 def _retry_after(response: httpx.Response, now: float) -> float | None:

@@ -33,6 +33,7 @@ _VARIABLES = """
 | `CLOUDFLARE_API_TOKEN` | the token. There is no option for it, so that no shell history holds it |
 | `CLOUDFLARE_ACCOUNT_ID` | the account, where `platform.yaml` has no `account_id` |
 | `CLOUDFLARE_API_BASE_URL`, `CLOUDFLARE_BASE_URL` | another address of the API: https or loopback; the first counts |
+| `RECONCILER_PROXY` | the proxy on the way to Cloudflare and GitHub, `http://[NAME:PASSWORD@]HOST:PORT`; no other is |
 | `RECONCILER_ENV` | what `--env` says |
 | `RECONCILER_WORKERD` | the workerd binary of the embedded platform |
 | `NO_COLOR`, `FORCE_COLOR`, `COLUMNS` | colour off, colour on, width |

@@ -401,7 +401,8 @@ def test_no_proxy_and_no_credentials_are_taken_from_the_environment(monkeypatch:
         monkeypatch.setenv(name, "http://proxy.example:3128")
     from reconciler.look.transport import over_network
 
-    one = connect("http://127.0.0.1:9/", Secret(TOKEN), ACCOUNT, Polite(over_network(), Unlimited(), retries=0))
+    url = "http://127.0.0.1:9/"
+    one = connect(url, Secret(TOKEN), ACCOUNT, Polite(over_network(url), Unlimited(), retries=0))
     with pytest.raises(Unreachable) as caught:
         one.workers()
     assert caught.value.problems[0].what == "GET workers/scripts got no usable reply from Cloudflare"

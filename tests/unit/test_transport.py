@@ -320,7 +320,7 @@ def test_replies_that_break_off_on_the_wire_are_asked_for_again(served: Callable
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"
     url = served([b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\ncut", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: "
                   b"chunked\r\n\r\n5\r\ncu", b"garbage\r\n\r\n", whole])  # fmt: skip
-    through = Polite(over_network(), Unlimited(), sleep=lambda _: None)
+    through = Polite(over_network(url), Unlimited(), sleep=lambda _: None)
     assert through.handle_request(httpx.Request("GET", url)).content == b"whole"
     assert through.sent == 5
     through.close()
@@ -332,7 +332,8 @@ def test_nothing_is_sent_through_a_proxy_of_the_environment(
     """The environment is the input here, and nothing of ours is replaced."""
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    one = OneHost(served([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"]), {"authorization": "x"}, over_network())
+    url = served([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"])
+    one = OneHost(url, {"authorization": "x"}, over_network(url))
     assert one.send("GET", "path").body == b"hi"
     one.close()
 
