@@ -6,7 +6,7 @@ import importlib.util
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,17 +155,19 @@ def _local(options: Options, repository: Repository, through: Through) -> Iterat
     from reconciler.local.store import Store
     from reconciler.local.switches import LAPTOP
 
-    store = Store(kept(_home(options, repository), LOCAL_FOLDER))
-    declare_zones(store, repository)
-    app = create_app(store, switches=LAPTOP)
-    polite = transport.Polite(through(transport.in_process(app)), transport.Unlimited())
-    account = repository.platform.account_id or LOCAL_ACCOUNT
-    api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, polite)
-    ledger = Ledger(
-        kept(_home(options, repository), LEDGER),
-        f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
-    )
-    yield Connection(repository, api, ledger, variables(options))
+    with closing(Store(kept(_home(options, repository), LOCAL_FOLDER))) as store:
+        if store.made_anew is not None:
+            options.terminal.problems([store.made_anew])
+        declare_zones(store, repository)
+        app = create_app(store, switches=LAPTOP)
+        polite = transport.Polite(through(transport.in_process(app)), transport.Unlimited())
+        account = repository.platform.account_id or LOCAL_ACCOUNT
+        api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, polite)
+        ledger = Ledger(
+            kept(_home(options, repository), LEDGER),
+            f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
+        )
+        yield Connection(repository, api, ledger, variables(options))
 
 
 def kept(root: Path, path: Path) -> Path:

@@ -16,12 +16,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from reconciler.damage import BESIDE, is_damage
 from reconciler.load.compiled import Customers, Row
 
 KEPT_TERMS = 4  # environments and branches that take turns; those that were used longest ago go
 KEPT_MEMOS = 8
 
-_SCHEMA = 2
+_SCHEMA = 3
 _TABLES = """
 DROP TABLE IF EXISTS compiled;
 DROP TABLE IF EXISTS terms;
@@ -30,8 +31,8 @@ CREATE TABLE compiled (
     terms TEXT NOT NULL, path TEXT NOT NULL, state TEXT NOT NULL, digests TEXT NOT NULL, rest TEXT NOT NULL,
     PRIMARY KEY (terms, path)
 ) WITHOUT ROWID;
-CREATE TABLE terms (terms TEXT PRIMARY KEY, used INTEGER NOT NULL);
-CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL);
+CREATE TABLE terms (terms TEXT PRIMARY KEY, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -100,9 +101,15 @@ class Cache:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(_opened(self._path)) as database, database:
                 write(database)
-        except (sqlite3.Error, OSError):
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+        except (sqlite3.Error, OSError) as error:
+            if is_damage(error):
+                self._remove(self._path)
+
+    @staticmethod
+    def _remove(path: Path) -> None:
+        for suffix in ("", *BESIDE):
+            with suppress(OSError):  # then it stays of no use
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 class CustomersMemo:

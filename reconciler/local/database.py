@@ -10,12 +10,14 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from reconciler.damage import is_damage
 from reconciler.errors import LocalError, Problem
 
 FILE_NAME = "account.sqlite3"
+DOUBT = "account.doubted"  # a file that says: look at all of the account when it is opened next
 BUSY_SECONDS = 20  # how long one process waits for another one's write
 IDLE_CONNECTIONS = 16
 
@@ -116,8 +118,15 @@ MIGRATIONS = (
 BAD_ROW = (ValueError, TypeError, AttributeError)
 
 
+class Damaged(LocalError):
+    """The file itself is at fault, and not what is around it. What can be read of it is salvaged (salvage.py)."""
+
+
 class Database:
-    """Connections to one account's file: each is used by one thread at a time, writes one after another."""
+    """Connections to one account's file: each is used by one thread at a time, writes one after another.
+
+    Raises Damaged, or LocalError for what is not the file's own fault.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / FILE_NAME
@@ -127,10 +136,10 @@ class Database:
         # Threads wait here for their turn to write, in order; SQLite's own waiting between processes polls.
         self._writing = threading.Lock()
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # secrets are in it
             self._migrate()
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise LocalError([_unusable(self.file, error)]) from error
+        except (OSError, sqlite3.DatabaseError, UnicodeError) as error:
+            self.close()
+            raise unusable(self.file, error) from error
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -161,13 +170,17 @@ class Database:
 
     @contextmanager
     def _sound(self, row: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-        """A file that is damaged, and in a read a row that is not what its table holds, are told as such. Raises
-        LocalError."""
+        """A file that is damaged, and in a read a row that is not what its table holds, are told as such, and looked
+        at when the account is opened next. Raises LocalError."""
         wrong: tuple[type[Exception], ...] = (sqlite3.DatabaseError, *row)
         try:
             yield
         except wrong as error:
-            raise LocalError([_unusable(self.file, error)]) from error
+            told = unusable(self.file, error)
+            if isinstance(told, Damaged):
+                with suppress(OSError):
+                    self.file.with_name(DOUBT).touch()
+            raise told from error
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -229,13 +242,14 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
-def _unusable(file: Path, error: Exception) -> Problem:
-    return Problem(
-        f'the local account "{file}" cannot be used',
-        why=str(error),
-        fix="delete its folder to begin with an empty account, or name another one",
-        code="local-store",
-    )
+def unusable(file: Path, error: Exception) -> LocalError:
+    """Damaged, or whatever else keeps the account from being used."""
+    what, why = f'the local account "{file}" cannot be used', str(error)
+    if is_damage(error) or isinstance(error, BAD_ROW):
+        fix = "run again: what can be read of it is taken over into a new one, and the damaged file is kept"
+        return Damaged([Problem(what, why=why, fix=fix, code="local-store")])
+    fix = "see to what stands in the way and run again: what was written before is kept"
+    return LocalError([Problem(what, why=why, fix=fix, code="local-store")])
 
 
 def _too_new(file: Path) -> Problem:

@@ -174,6 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
             result = self.server.app(self._environ(body), start_response)
         except (Dropped, ConnectionError):
             raise
+        except LocalError as error:  # no bug: something on this machine is broken, such as the account's file
+            self._send_whole(500, _broken(error.problems[0]))
+            return
         except Exception:
             # A bug in the app: the client gets an answer, and the developer the traceback.
             self.server.handle_error(self.request, self.client_address)
@@ -305,9 +308,13 @@ def _is_loopback(hostname: str) -> bool:
         return False
 
 
-def _refusal(message: str) -> bytes:
-    error = {"code": 10000, "message": message}
+def _refusal(message: str, code: int = 10000) -> bytes:
+    error = {"code": code, "message": message}
     return json.dumps({"result": None, "success": False, "errors": [error], "messages": []}).encode()
+
+
+def _broken(problem: Problem) -> bytes:
+    return _refusal(f"An internal error occurred: {problem.what}: {problem.why}; {problem.fix}", 10002)
 
 
 def _chunks(stream: Any, most: int) -> Iterator[bytes]:

@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.local.database import Database, next_serial
+from reconciler.local import salvage
+from reconciler.local.database import BAD_ROW, next_serial
 from reconciler.local.records import (
     Asset,
     AssetFile,
@@ -28,10 +29,12 @@ from reconciler.local.records import (
     new_uuid,
     timestamp,
 )
+from reconciler.local.script_replies import etag_of
 from reconciler.local.store_edge import EdgeStore
 from reconciler.local.store_r2 import R2Store
 from reconciler.local.store_storage import D1Store, KvStore
 from reconciler.local.store_versions import VersionStore
+from reconciler.local.switches import Switches
 
 DEFAULT_FOLDER = Path(".reconciler/local")
 ORDINARY = ""  # the "namespace" of ordinary Workers
@@ -52,7 +55,9 @@ class Store:
     def __init__(self, folder: Path = DEFAULT_FOLDER, *, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self.clock = clock
-        self._database = Database(folder)
+        self._lock = salvage.Lock(folder)
+        # A warning when the account was damaged and is made anew; None when it was not.
+        self._database, self.made_anew = salvage.opened(folder, self._lock, _is_whole)
         self.kv = KvStore(self._database, clock)
         self.d1 = D1Store(self._database, clock, folder / "d1")
         self.r2 = R2Store(self._database, clock)
@@ -62,6 +67,7 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+        self._lock.close()
 
     def now(self) -> str:
         """The time in Cloudflare's form, with microseconds."""
@@ -362,6 +368,20 @@ def _save(db: sqlite3.Connection, old: StoredScript | None, new: StoredScript) -
         db.executemany("INSERT INTO secrets VALUES (?, ?, ?, ?)", secrets)
     if new.assets != (old.assets if old else {}):
         db.execute("INSERT OR REPLACE INTO manifests VALUES (?, ?, ?)", (*of_script, _dump_files(new.assets)))
+
+
+def _is_whole(db: sqlite3.Connection, namespace: str, name: str) -> bool:
+    """Whether a script is what was uploaded: its etag is of its code and of its files' names and hashes."""
+    try:
+        found = _load(db, namespace, name)
+    except BAD_ROW:
+        return False
+    if found is None or etag_of(found, Switches()) != found.etag:
+        return False
+    hashes = sorted({one.hash for one in found.assets.values()})
+    query = "SELECT count(*) FROM assets WHERE hash IN (SELECT value FROM json_each(?))"
+    there: int = db.execute(query, (json.dumps(hashes),)).fetchone()[0]
+    return there == len(hashes)
 
 
 def _dump_files(files: Mapping[str, AssetFile]) -> str:

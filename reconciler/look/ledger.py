@@ -14,20 +14,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from reconciler.damage import BESIDE, is_damage
+
 _SCHEMA = 5
-# Causes outside of the file: locked, no permission, no memory or space, a disk that fails. The low byte of the code.
-_AROUND_IT = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_CANTOPEN,
-    }
-)
 _PLAIN_TAGS = re.compile(r'\["[^"\\\x00-\x1f]*"(, "[^"\\\x00-\x1f]*")*\]')
 _T = TypeVar("_T")
 
@@ -122,7 +111,7 @@ class Ledger:
                     return step(database)
             except (sqlite3.Error, OSError, UnicodeError) as error:
                 self.lost = f"{self._path.name}: {error}"
-                if not _is_damage(error):
+                if not is_damage(error):
                     break
                 self._remove()
         return nothing
@@ -144,7 +133,7 @@ class Ledger:
         return database
 
     def _remove(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", *BESIDE):
             with suppress(OSError):  # it will be met again, and told, when it is opened
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
 
@@ -169,12 +158,6 @@ def _rows(database: sqlite3.Connection, statement: str, values: tuple[str, ...])
 def _write_all(database: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:
     with database:
         database.executemany(statement, rows)
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether the file itself is at fault, and not what is around it."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    return isinstance(error, sqlite3.Error) and code & 0xFF not in _AROUND_IT
 
 
 def _tags(text: str) -> str:

@@ -23,7 +23,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.local.api import LOCAL_TOKEN
 from reconciler.look import transport
 from reconciler.run import Wishes
-from tests.campaign.faults import AT_ONCE, DONE, FAULTS, IN_PART, KILLED, REFUSED, UNTOLD, Fault, Scene
+from tests.campaign.faults import AT_ONCE, DONE, FAULTS, IN_PART, KILLED, NAMED, REFUSED, UNTOLD, Fault, Scene
 from tests.campaign.plans import PLANS, SECRET
 from tests.scenarios.platform import TODAY, Killed, Platform, Strike
 
@@ -78,13 +78,17 @@ def figures(task: Task) -> Figures:
     first = 1 + len(task.fault) % task.step
     for at in range(first, prepared.calls + 1, task.step):
         with tempfile.TemporaryDirectory(prefix="reconciler-fault-") as folder:
-            found.positions += 1
             try:
-                end, runs = _strike(prepared, Path(folder), FAULTS[task.fault], at, task)
+                came = _strike(prepared, Path(folder), FAULTS[task.fault], at, task)
             except AssertionError as broken:
                 where = f"{task.plan}, {task.fault}, call {at}, {task.workers} at a time"
+                found.positions += 1
                 found.broken.append(f"{where}: {broken}")
                 continue
+            if came is None:
+                continue
+            end, runs = came
+            found.positions += 1
             found.converged += 1
             found.worst = max(found.worst, runs)
             found.ends[end] = found.ends.get(end, 0) + 1
@@ -119,24 +123,30 @@ def _prepared(plan: str) -> Prepared:
     prepared = Prepared(plan, folder, platform.variables)
     with tempfile.TemporaryDirectory(prefix="reconciler-rehearsal-") as copy:
         rehearsal = prepared.again(Path(copy))
-        ended = _run(rehearsal, plan, Path(copy), workers=1)
+        ended = _run(rehearsal, PLANS[plan].adopt, Path(copy), workers=1)
         assert ended.code == 0, ended.out + ended.err
         rehearsal.store.close()
     return Prepared(plan, folder, platform.variables, len(ended.calls))
 
 
-def _strike(prepared: Prepared, folder: Path, fault: Fault, at: int, task: Task) -> tuple[str, int]:
-    """How the struck run ended, and how many runs it took to make up for it. AssertionError where a law is broken."""
+def _strike(prepared: Prepared, folder: Path, fault: Fault, at: int, task: Task) -> tuple[str, int] | None:
+    """How the struck run ended, and how many runs it took to make up for it; None where it made fewer calls than that.
+    AssertionError where a law is broken."""
     platform = prepared.again(folder)
     strangers = _strangers(platform)
+    adopt = PLANS[task.plan].adopt
     try:
-        ended = _run(platform, task.plan, folder, fault=fault, at=at, workers=task.workers)
+        ended = _run(platform, adopt, folder, fault=fault, at=at, workers=task.workers)
+        if ended.code == 0 and len(ended.calls) < at:
+            return None
         end = _held_to(ended, fault)
+        if end == NAMED:
+            adopt |= PLANS[task.plan].remembered
         for run in range(MOST_RUNS + 1):
             _look(platform, strangers)
-            if not platform.plan(verify=None, adopt=PLANS[task.plan].adopt):
+            if not platform.plan(verify=None, adopt=adopt):
                 break
-            again = _run(platform, task.plan, folder, workers=task.workers)
+            again = _run(platform, adopt, folder, workers=task.workers)
             assert again.code == 0, f"run {run + 1} after it ended with {again.code}:\n{again.out}{again.err}"
         else:
             raise AssertionError(f"the plan is not empty after {MOST_RUNS} runs")
@@ -147,7 +157,7 @@ def _strike(prepared: Prepared, folder: Path, fault: Fault, at: int, task: Task)
 
 
 def _run(
-    platform: Platform, plan: str, folder: Path, *, fault: Fault | None = None, at: int = 0, workers: int
+    platform: Platform, adopt: frozenset[str], folder: Path, *, fault: Fault | None = None, at: int = 0, workers: int
 ) -> Ended:
     """`reconciler apply --yes --audit FILE`, from the connection on, into files."""
     paths = [folder / name for name in ("stdout", "stderr")]
@@ -156,7 +166,7 @@ def _run(
         if fault is not None:
             platform.striking = Strike(at, lambda answer: fault.strike(scene, answer), fault.times)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = _code(platform, plan, scene, workers)
+            code = _code(platform, adopt, scene, workers)
         platform.striking = None
         for stream in (out, err):
             with contextlib.suppress(OSError):
@@ -168,7 +178,7 @@ def _run(
     return Ended(code, printed, talked, tuple(platform.calls))
 
 
-def _code(platform: Platform, plan: str, scene: Scene, workers: int) -> int | None:
+def _code(platform: Platform, adopt: frozenset[str], scene: Scene, workers: int) -> int | None:
     terminal = Terminal()
     budget = transport.SharedBudget(
         scene.budget, clock=platform.clock, wall_clock=lambda: platform.clock() + scene.wall_offset
@@ -176,7 +186,7 @@ def _code(platform: Platform, plan: str, scene: Scene, workers: int) -> int | No
     connection = platform.connection(
         budget=budget, wall_clock=lambda: platform.clock() + scene.wall_offset, waiting=terminal.waiting
     )
-    asked = Wishes(TODAY, adopt=PLANS[plan].adopt)
+    asked = Wishes(TODAY, adopt=adopt)
     try:
         code = applied(connection, asked, Orders(yes=True, audit=scene.audit, workers=workers), terminal)
     except Killed:
@@ -196,6 +206,9 @@ def _held_to(ended: Ended, fault: Fault) -> str:
         end = KILLED
     elif ended.code == 0:
         end = DONE
+    elif ended.code == 7 and "✗" not in ended.out and "not started" not in ended.out:
+        end = NAMED
+        assert "take it over with --adopt" in ended.out, told
     elif ended.code == 7:
         end = IN_PART
         assert "the next run goes on from what is live" in ended.out, told
@@ -228,26 +241,24 @@ def _strangers(platform: Platform) -> list[object]:
 
 
 def told(every: Sequence[Figures]) -> str:
-    """The figures as a table in Markdown, the sums last."""
-    rows = ["| fault | positions | converged | ended | worst |", "|-|-:|-:|-|-:|"]
-    for fault in FAULTS:
-        some = [one for one in every if one.task.fault == fault]
-        if not some:
-            continue
-        ends: dict[str, int] = {}
-        for one in some:
-            for end, count in one.ends.items():
-                ends[end] = ends.get(end, 0) + count
-        counts = ", ".join(f"{count} {end}" for end, count in sorted(ends.items(), key=lambda pair: -pair[1]))
-        worst = max((one.worst for one in some), default=0)
-        rows.append(f"| {fault} | {_sum(some, 'positions')} | {_sum(some, 'converged')} | {counts} | {worst} |")
-    positions, converged = (f"{sum(getattr(one, name) for one in every):,}" for name in ("positions", "converged"))
-    worst = max((one.worst for one in every), default=0)
-    return "\n".join([*rows, f"| **all** | **{positions}** | **{converged}** | | **{worst}** |"])
+    """The figures as a table in Markdown, converged of tried, the sums last."""
+    plans = [plan for plan in PLANS if any(one.task.plan == plan for one in every)]
+    rows = [f"| fault | {' | '.join(plans)} | runs after it |", f"|-|{'-:|' * len(plans)}-:|"]
+    for workers in sorted({one.task.workers for one in every}):
+        for fault in FAULTS:
+            some = [one for one in every if (one.task.fault, one.task.workers) == (fault, workers)]
+            if some:
+                rows.append(_row(fault if workers == 1 else f"{fault}, {workers} at a time", some, plans))
+    return "\n".join([*rows, _row("**all**", every, plans)])
 
 
-def _sum(every: Sequence[Figures], name: str) -> str:
-    return f"{sum(getattr(one, name) for one in every):,}"
+def _row(name: str, some: Sequence[Figures], plans: Sequence[str]) -> str:
+    cells = [_share([one for one in some if one.task.plan == plan]) for plan in plans]
+    return f"| {name} | {' | '.join(cells)} | {max(one.worst for one in some)} |"
+
+
+def _share(some: Sequence[Figures]) -> str:
+    return f"{sum(one.converged for one in some):,} of {sum(one.positions for one in some):,}" if some else ""
 
 
 def processes() -> int:

@@ -26,12 +26,14 @@ FROM_HERE_ON = 10**6
 DONE = "done"  # exit 0: everything is applied
 REFUSED = "refused"  # exit 1: nothing was written, and it says why
 IN_PART = "in part"  # exit 7: it says what failed and why
+NAMED = "named"  # exit 7: a name is taken for someone else's, and it says how to take it over
 UNTOLD = "untold"  # exit 1: everything is applied, and could not be told
 KILLED = "killed"
 MENDED = frozenset({DONE})
 EITHER = frozenset({DONE, IN_PART})  # a POST that may have been processed is not sent twice
 STOPPED = frozenset({REFUSED, IN_PART})
 ANY = MENDED | STOPPED
+FORGETFUL = MENDED | {NAMED}  # what was ours by memory alone is someone's without it
 
 
 @dataclass
@@ -271,7 +273,7 @@ FAULTS: Mapping[str, Fault] = {
     "dropped from here on": Fault(dropped_before, STOPPED, FROM_HERE_ON),
     "dropped from here on, processed": Fault(dropped_after, STOPPED, FROM_HERE_ON),
     "truncated": Fault(truncated, EITHER),
-    "oversized": Fault(oversized, STOPPED),
+    "oversized": Fault(oversized, ANY),  # what it was the answer of may be looked for
     "invalid JSON": Fault(invalid_json, ANY),
     "wrong shape": Fault(wrong_shape, ANY),
     "wrong result": Fault(wrong_result, ANY),
@@ -283,10 +285,10 @@ FAULTS: Mapping[str, Fault] = {
     "clock set forward": Fault(clock_set_forward, MENDED),
     "clock set back": Fault(clock_set_back, MENDED),
     "budget damaged": Fault(budget_damaged, MENDED),
-    "ledger lost": Fault(ledger_lost, MENDED),
-    "ledger damaged": Fault(ledger_damaged, MENDED),
-    "ledger unusable": Fault(ledger_unusable, MENDED),
-    "ledger on a full disk": Fault(ledger_on_a_full_disk, MENDED),
+    "ledger lost": Fault(ledger_lost, FORGETFUL),
+    "ledger damaged": Fault(ledger_damaged, FORGETFUL),
+    "ledger unusable": Fault(ledger_unusable, FORGETFUL),
+    "ledger on a full disk": Fault(ledger_on_a_full_disk, FORGETFUL),
     "stdout full": Fault(output_full, frozenset({UNTOLD})),
     "stderr full": Fault(talk_full, MENDED),
     "audit full": Fault(audit_full, frozenset({DONE, IN_PART, UNTOLD})),

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import LocalError
-from reconciler.local.database import FILE_NAME
 from reconciler.local.records import Asset, AssetFile, KvPair, StoredModule, StoredScript, Syntax
 from reconciler.local.store import ORDINARY, Store
 
@@ -208,8 +207,9 @@ def test_two_processes_share_an_account(tmp_path: Path) -> None:
     assert len(store.rows("ns")) == 51
 
 
-def test_a_file_that_is_no_account_is_told_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"no database, but long enough to be looked at" * 100)
+def test_no_place_for_an_account_is_told(tmp_path: Path) -> None:
+    """What becomes of a damaged one: tests/cli/test_damage.py."""
+    (tmp_path / "file").touch()
     with pytest.raises(LocalError) as told:
-        Store(tmp_path)
-    assert told.value.problems[0].fix.startswith("delete its folder")
+        Store(tmp_path / "file")
+    assert told.value.problems[0].why == "[Errno 17] File exists: '{}'".format(tmp_path / "file")
