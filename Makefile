@@ -9,7 +9,7 @@ help:
 	@echo "make demo    set up and run the whole story on the embedded platform"
 	@echo "make test    set up and run the tests"
 	@echo "make deep    the slow tests: fault campaigns, fuzzing"
-	@echo "make faults  the fault campaign alone, with its figures (docs/faults.md)"
+	@echo "make faults  the fault campaigns alone, with their figures (docs/faults.md)"
 	@echo "make bench   what plans, applies and imports take, beside the least that this machine takes; SIZES=100000"
 	@echo "make gate    what a plan does for each script, counted"
 	@echo "make lint    ruff, mypy, and pages that are made from the code"
@@ -24,6 +24,7 @@ test: setup tests/conformance/wrangler/node_modules/installed
 
 faults: setup
 	@$(BIN)/python -m tests.campaign
+	@$(BIN)/python -m tests.campaign.killing
 
 deep: setup
 	@$(BIN)/python -m pytest -q -m deep

@@ -16,8 +16,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.damage import BESIDE, is_damage
 from reconciler.load.compiled import Customers, Row
+from reconciler.sqlite_file import BESIDE, is_damage
 
 KEPT_TERMS = 4  # environments and branches that take turns; those that were used longest ago go
 KEPT_MEMOS = 8

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from reconciler.damage import is_damage
 from reconciler.errors import LocalError, Problem
+from reconciler.sqlite_file import is_damage, keep_a_log
 
 FILE_NAME = "account.sqlite3"
 DOUBT = "account.doubted"  # a file that says: look at all of the account when it is opened next
@@ -212,7 +212,7 @@ class Database:
         with self._connection() as connection:
             if _version(connection) == len(MIGRATIONS):
                 return
-            connection.execute("PRAGMA journal_mode = WAL")
+            keep_a_log(connection, BUSY_SECONDS)
             connection.execute("BEGIN IMMEDIATE")
             found = _version(connection)  # again: another process may have been faster
             if found > len(MIGRATIONS):

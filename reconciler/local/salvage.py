@@ -20,10 +20,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reconciler.damage import BESIDE
 from reconciler.errors import LocalError, Problem, Severity
 from reconciler.local.database import DOUBT, FILE_NAME, MIGRATIONS, Damaged, Database, unusable
 from reconciler.local.records import new_uuid, timestamp
+from reconciler.sqlite_file import BESIDE
 
 PATIENCE = 1.5  # seconds to wait for others to let go of a damaged account; `dev` does not before it ends
 IsWhole = Callable[[sqlite3.Connection, str, str], bool]  # whether this script of this namespace can be what was sent

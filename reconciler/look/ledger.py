@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from reconciler.damage import BESIDE, is_damage
+from reconciler.sqlite_file import BESIDE, is_damage, keep_a_log
 
 _SCHEMA = 5
 _PLAIN_TAGS = re.compile(r'\["[^"\\\x00-\x1f]*"(, "[^"\\\x00-\x1f]*")*\]')
@@ -124,7 +124,7 @@ class Ledger:
             if version not in (0, _SCHEMA):
                 raise sqlite3.DatabaseError(f"it was written by another version ({version})")
             if version == 0:
-                database.execute("PRAGMA journal_mode = WAL")
+                keep_a_log(database, self._patience)
                 database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
             database.execute("PRAGMA synchronous = NORMAL")  # whole after a kill; the last writes may go with the power
         except BaseException:

@@ -1,4 +1,7 @@
-"""Real processes that are killed, or whose disk is full, at whichever write. A sample of the kills is in tests/cli."""
+"""Processes that are killed, or whose disk is full, at whichever write: to the API, and to the files of ours.
+
+A sample of the kills at writes to the API is in tests/cli.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign import killing
+from tests.campaign.killing import TORN, VICTIMS, Task
 from tests.cli.test_processes import WAIT, Account
 
 MOST_WRITES = 40
@@ -71,3 +76,21 @@ def test_a_disk_that_is_full_for_ledger_budget_and_output(account: Account, tmp_
     code, shown, _ = account.run("plan", "--exit-code", "--verify", "all")
     assert code == 0, shown
     assert audit.stat().st_size <= bytes_left
+
+
+def test_a_kill_at_some_writes_to_our_files_among_others_is_made_up_for() -> None:
+    every = [Task("applied and changed", victim, TORN, step=5, most=1) for victim in VICTIMS]
+    if killing.can_trace():
+        every += [Task("applied and changed", "apply", "pwrite64", step=20, most=2)]
+    found = list(killing.campaign(every))
+    assert [broken for one in found for broken in one.broken] == []
+    assert all(one.positions for one in found)
+
+
+@pytest.mark.deep
+@pytest.mark.skipif(not killing.can_trace(), reason="strace is not installed, or may not trace")
+def test_a_kill_at_any_write_to_our_files_is_made_up_for() -> None:
+    found = list(killing.campaign(killing.tasks()))
+    print(killing.told(found))
+    assert [broken for one in found for broken in one.broken] == []
+    assert sum(one.positions for one in found) >= 500

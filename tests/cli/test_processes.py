@@ -71,10 +71,10 @@ class Account:
         self.gate = Gate(create_app(self.store))
         self.server = Server(self.gate).start()
 
-    def start(
-        self, *words: str, stdout: int | IO[bytes] = subprocess.PIPE, preexec_fn: Callable[[], None] | None = None
-    ) -> subprocess.Popen[str]:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its clients."""
+        return {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
             "CLOUDFLARE_API_TOKEN": LOCAL_TOKEN,
             "CLOUDFLARE_ACCOUNT_ID": ACCOUNT,
@@ -82,13 +82,17 @@ class Account:
             "XDG_CACHE_HOME": str(self.cache),
             "PYTHONDONTWRITEBYTECODE": "1",  # a process on a full disk would leave half of a module behind
         }
+
+    def start(
+        self, *words: str, stdout: int | IO[bytes] = subprocess.PIPE, preexec_fn: Callable[[], None] | None = None
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "reconciler", *words, "-C", str(self.folder)],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=self.environment,
             preexec_fn=preexec_fn,
         )
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "reconciler"
 
 # A folder or a module of the top level stands on one floor. Load, look and plan know nothing of each other.
 FLOORS = (
-    ("errors", "names", "damage"),
+    ("errors", "names", "sqlite_file"),
     ("model", "bindings"),
     ("routing",),
     ("load", "look", "plan"),
@@ -25,7 +25,7 @@ FLOORS = (
 # The embedded platform is another program: it is met over HTTP, knows nothing of plans, and nothing below `preflight`
 # knows it.
 TOWER = "local"
-TOWER_USES = ("errors", "bindings", "damage")
+TOWER_USES = ("errors", "bindings", "sqlite_file")
 # Libraries that only some places may know.
 LIBRARIES = {
     "httpx": ("look.exchange", "look.transport", "github.api"),
@@ -36,7 +36,7 @@ LIBRARIES = {
     "rich": ("show", "cli", "dev"),
     "click": ("cli",),
     "jinja2": ("show", "dev"),
-    "sqlite3": ("damage", "look.ledger", "load.compiled_cache", "local", "dev"),
+    "sqlite3": ("sqlite_file", "look.ledger", "load.compiled_cache", "local", "dev"),
 }
 _FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
