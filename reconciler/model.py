@@ -168,7 +168,7 @@ def modules_digest(modules: Iterable[Module]) -> str:
 
 def canonical(value: Any) -> str:
     """The one text of a JSON value: sorted keys, no spaces, whole floats as integers (1.0 is 1, -0.0 is 0)."""
-    return json.dumps(_whole(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(_whole(value) if _holds_floats((value,)) else value)
 
 
 def digest(value: Any) -> str:
@@ -176,17 +176,39 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_LENGTH]
 
 
+# Made once: json.dumps makes an encoder for each call, which takes longer than most values.
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=lambda value: _plain(value)
+).encode
+
+
+def _plain(value: Any) -> Any:
+    """A mapping that is no dict, for the encoder."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _holds_floats(values: Iterable[Any]) -> bool:
+    """Whether there may be one: most specs hold none, and are encoded as they are."""
+    for one in values:
+        kind = type(one)
+        if kind is str or kind is int or kind is bool or one is None:
+            continue
+        if kind is dict:
+            if _holds_floats(one.values()):
+                return True
+        elif kind is not list or _holds_floats(one):
+            return True
+    return False
+
+
 def _whole(value: Any) -> Any:
     """YAML and Cloudflare's replies write the same number as 1 and as 1.0; both mean 1."""
-    kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:  # most values, at a third of the time
-        return value
-    if kind is dict:
-        return {str(key): _whole(one) for key, one in value.items()}
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
-        return {str(key): _whole(one) for key, one in value.items()}
+        return {key: _whole(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_whole(one) for one in value]
     return value

@@ -49,7 +49,7 @@ def validate(options: Options, form: str, preflight: bool, changed_since: str, c
 
         summaries.add_problems(os.environ, problems)
     if code == 0:
-        count = sum(1 for _ in repository.scripts())
+        count = len(repository.facts.digests)
         owners = words.many(len(repository.customers), "customer", "customers")
         terminal.say(f"valid: {owners}, {words.many(count, 'script', 'scripts')}")
     return code

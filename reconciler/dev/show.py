@@ -44,7 +44,7 @@ def heading(root: Path, repository: Repository | None, style: Style) -> str:
         return style.paint("heading", shown(root.name))
     platform = repository.platform
     parts = [platform.namespace, _many(len(repository.customers), "customer")]
-    parts += [_many(sum(1 for _ in repository.scripts()), "script")]
+    parts += [_many(len(repository.facts.digests), "script")]
     if platform.environment:
         parts.insert(0, platform.environment)
     return style.paint("heading", shown(platform.name)) + style.paint("faint", f" · {shown(' · '.join(parts))}")

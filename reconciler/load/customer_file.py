@@ -53,6 +53,29 @@ class Trial:
 
 def compile_folder(folder: Folder, terms: Terms) -> Compiled:
     """The rows of a customer, with every problem of its folder."""
+    with folder.held() as held:
+        return _compiled(held, terms)
+
+
+def read_worker(folder: Folder, terms: Terms, name: str) -> Worker:
+    """The whole Worker of a script, read again. Raises ConfigError when the files have become wrong meanwhile."""
+    return _read_built(folder, terms, name)[0].worker
+
+
+def read_trial(folder: Folder, terms: Terms, name: str) -> Trial:
+    """A script with what is needed to try it. Raises ConfigError when the files have become wrong meanwhile."""
+    built, source = _read_built(folder, terms, name)
+    own: Mapping[str, Any] = source.data["scripts"][name]
+    within = posixpath.join(folder.path, posixpath.dirname(own.get("main", "")))
+    return Trial(
+        built.script,
+        built.worker,
+        {one.name: posixpath.join(within, one.name) for one in built.worker.modules if not one.injected},
+        tuple((test, source.where(("scripts", name, "tests", n))) for n, test in enumerate(own.get("tests", ()))),
+    )
+
+
+def _compiled(folder: Folder, terms: Terms) -> Compiled:
     problems: list[Problem] = []
     source = _source(folder, problems)
     if source is None:
@@ -74,28 +97,11 @@ def compile_folder(folder: Folder, terms: Terms) -> Compiled:
     )
 
 
-def read_worker(folder: Folder, terms: Terms, name: str) -> Worker:
-    """The whole Worker of a script, read again. Raises ConfigError when the files have become wrong meanwhile."""
-    return _read_built(folder, terms, name)[0].worker
-
-
-def read_trial(folder: Folder, terms: Terms, name: str) -> Trial:
-    """A script with what is needed to try it. Raises ConfigError when the files have become wrong meanwhile."""
-    built, source = _read_built(folder, terms, name)
-    own: Mapping[str, Any] = source.data["scripts"][name]
-    within = posixpath.join(folder.path, posixpath.dirname(own.get("main", "")))
-    return Trial(
-        built.script,
-        built.worker,
-        {one.name: posixpath.join(within, one.name) for one in built.worker.modules if not one.injected},
-        tuple((test, source.where(("scripts", name, "tests", n))) for n, test in enumerate(own.get("tests", ()))),
-    )
-
-
 def _read_built(folder: Folder, terms: Terms, name: str) -> tuple[Built, Source]:
     problems: list[Problem] = []
-    source = _source(folder, problems)
-    built = list(_build(source, folder, terms, problems, name)) if source is not None else []
+    with folder.held() as held:
+        source = _source(held, problems)
+        built = list(_build(source, held, terms, problems, name)) if source is not None else []
     errors = [one for one in problems if one.severity is Severity.ERROR]
     if errors or source is None or not built:
         gone = Problem(f"script {name} is not there any more", folder.place(CUSTOMER_FILE), code="changed-meanwhile")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -38,12 +39,29 @@ class Folder:
     path: str  # relative to the repository, with "/"; "" for the repository itself
     files: tuple[str, ...]  # relative to the folder, sorted
     refused: tuple[str, ...] = ()  # links and the like, which have their problem already
+    held_at: int = field(default=-1, repr=False, compare=False)  # its descriptor, inside of `held`
+
+    @contextmanager
+    def held(self) -> Iterator[Folder]:
+        """The same folder kept open: each read of it then opens one file, and not also the folders above. What cannot
+        be opened is read as before, and each read says why not."""
+        try:
+            number = _opened(self.root, self.path.split("/") if self.path else ())
+        except OSError:
+            yield self
+            return
+        try:
+            yield replace(self, held_at=number)
+        finally:
+            os.close(number)
 
     def is_refused(self, name: str) -> bool:
         return any(name == one or name.startswith(f"{one}/") for one in self.refused)
 
     def read(self, name: str) -> bytes:
         """The bytes of a file. Raises OSError or ValueError, whose text says why not, for what cannot be read."""
+        if self.held_at >= 0:
+            return _read_from(self.held_at, name)
         return read_below(self.root, f"{self.path}/{name}" if self.path else name)
 
     def place(self, name: str, line: int = 1, column: int = 1, width: int = 1) -> Where:
@@ -92,15 +110,28 @@ def read_below(root: Path, path: str) -> bytes:
 
     Raises OSError or ValueError, whose text says why not.
     """
+    try:
+        number = _opened(root, ())
+    except OSError as error:
+        raise OSError(error.strerror or "it cannot be opened") from None
+    try:
+        return _read_from(number, path)
+    finally:
+        os.close(number)
+
+
+def _read_from(start: int, path: str) -> bytes:
+    """The same from a folder that is open, and stays so."""
     *folders, name = path.split("/")
     if ".." in folders or "" in folders or name in ("", ".", ".."):
         raise ValueError("its path leads out of the repository")
     try:
-        folder = _opened(root, folders)
+        folder = _entered(start, folders) if folders else start
         try:
             number = os.open(name, os.O_RDONLY | _NOFOLLOW, dir_fd=folder)
         finally:
-            os.close(folder)
+            if folder != start:
+                os.close(folder)
     except OSError as error:
         raise OSError(error.strerror or "it cannot be opened") from None
     try:
@@ -112,12 +143,24 @@ def read_below(root: Path, path: str) -> bytes:
 def _opened(root: Path, folders: Sequence[str]) -> int:
     """A folder below `root`, through folders that are none of them a link. `root` itself may stand behind one."""
     number = os.open(root, os.O_RDONLY | _FOLDER)
+    if not folders:
+        return number
+    try:
+        return _entered(number, folders)
+    finally:
+        os.close(number)
+
+
+def _entered(start: int, folders: Sequence[str]) -> int:
+    """A folder below one that is open, through one after the other."""
+    number = start
     for name in folders:
         above = number
         try:
             number = os.open(name, os.O_RDONLY | _FOLDER | _NOFOLLOW, dir_fd=above)
         finally:
-            os.close(above)
+            if above != start:
+                os.close(above)
     return number
 
 
@@ -218,9 +261,13 @@ class _Tree:
         self._root = root
 
     def start(self, top: str, owner: _Owner | None) -> None:
-        if (self._root / top).is_symlink():
+        try:
+            mode = os.lstat(f"{self._root}/{top}").st_mode
+        except OSError:
+            return
+        if stat.S_ISLNK(mode):
             self._refuse(_linked(Where(top)), top, owner)
-        elif (self._root / top).is_dir():
+        elif stat.S_ISDIR(mode):
             self._walk(top, owner, 0)
 
     def _walk(self, path: str, owner: _Owner | None, depth: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from reconciler import bindings
 from reconciler.errors import Problem, Severity, Where
 from reconciler.load.repository import DEFAULT_OUTBOUND, Layer
-from reconciler.load.source import looks_secret
+from reconciler.load.source import Source, looks_secret
 from reconciler.model import PROTECT_TAG, RESERVED_PREFIX, TAGS_PER_SCRIPT, SecretReference
 from reconciler.names import did_you_mean, listed
 
@@ -190,12 +190,14 @@ def _variable(name: str, value: Any) -> Mapping[str, Any]:
 
 def _variable_problems(name: str, value: Any, layer: Layer) -> Iterator[Problem]:
     """Places are looked up only for what is wrong: with a million variables they would take most of the time."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     path = (*layer.path, "vars", name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if len(text) * 4 <= MAX_VARIABLE_BYTES and not is_number and not looks_secret(text):
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _number_problems(name, value, layer.source, path)
         return
-    where, written = layer.source.where(path), layer.source.scalar(path)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) * 4 <= MAX_VARIABLE_BYTES and not looks_secret(text):
+        return
+    where = layer.source.where(path)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_VARIABLE_BYTES:
         why = f"Cloudflare takes {MAX_VARIABLE_BYTES:,} bytes each"
@@ -206,16 +208,21 @@ def _variable_problems(name: str, value: Any, layer: Layer) -> Iterator[Problem]
         why = "it has the form of a credential, and what stands in a repository is no secret any more"
         fix = f"revoke it, and refer to its successor: `secrets: {{{name}: {{env: {name}}}}}`"
         yield Problem(f"variable {name} holds a secret", where, why, fix, "secret-inline")
-    elif is_number and written is not None and _changes(value, written):
+
+
+def _number_problems(name: str, value: int | float, source: Source, path: tuple[str, ...]) -> Iterator[Problem]:
+    """Text that lost its form by being read as a number, such as 01 or 1.10."""
+    written = source.scalar(path)
+    if written is not None and _changes(value, written):
         why = f"it is read as the number {json.dumps(_in_javascript(value))}, and the code will see that"
         fix = f'quote it if it is text: "{written}"'
         what = f"variable {name} is not the text {written}"
-        yield Problem(what, where, why, fix, "number-text", Severity.WARNING)
+        yield Problem(what, source.where(path), why, fix, "number-text", Severity.WARNING)
 
 
 def _changes(value: int | float, written: str) -> bool:
     """Whether a number reads otherwise than it was written, here or in JavaScript, which has 53 bits for it."""
-    return json.dumps(value) != written or (isinstance(value, int) and abs(value) > 2**53)
+    return repr(value) != written or (isinstance(value, int) and abs(value) > 2**53)
 
 
 def _in_javascript(value: int | float) -> int | float:

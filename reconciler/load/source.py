@@ -122,8 +122,9 @@ class Source:
         key: Node | None = None
         node = self.root
         for depth, part in enumerate(path):
-            if isinstance(node, MappingNode) and str(part) in self._entries(node):
-                key, node = self._entries(node)[str(part)]
+            entries = self._entries(node) if isinstance(node, MappingNode) else {}
+            if str(part) in entries:
+                key, node = entries[str(part)]
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 key, node = None, node.value[part]
             else:
