@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.choices import Choice, scoped
 from reconciler.cli.options import Options, common
-from reconciler.cli.plan import scoped
 
 if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
     from reconciler.kinds.connection import Connection
     from reconciler.plan import Change, Plan
     from reconciler.plan.results import Result
-    from reconciler.plan.sharding import Shard
     from reconciler.run import Outlook, Wishes
 
 
@@ -47,13 +46,7 @@ def apply(
     plan_file: Path | None,
     time_limit: str | None,
     audit: Path | None,
-    customers: tuple[str, ...],
-    shard: Shard | None,
-    changed_since: str,
-    at: str,
-    verify: int | None,
-    adopt: tuple[str, ...],
-    allow_deletes: int,
+    choice: Choice,
 ) -> int:
     """Make the platform what the repository says.
 
@@ -64,21 +57,10 @@ def apply(
 
     started, terminal = time.monotonic(), options.terminal
     until = started + record.seconds(time_limit) if time_limit else None
-    with connecting.loaded_to_write(options, at) as repository:
-        scope = wishes.scope(repository, customers, changed_since, at, terminal)
-        undoes = wishes.undone(options, repository, at, scope)
-        asked = wishes.of(
-            options,
-            scope=scope,
-            adopt=adopt,
-            allow_deletes=allow_deletes,
-            verify=verify,
-            undoes=undoes,
-            shard=shard,
-        )
-        orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, at), until)
-        with connecting.connected(options, repository, waiting=terminal.waiting) as connection:
-            return applied(connection, asked, orders, terminal)
+    with connecting.reached_to_write(options, choice.at) as connection:
+        asked = wishes.of(options, connection.repository, choice)
+        orders = Orders(yes, expect, plan_file, audit, record.commit(options.folder, choice.at), until)
+        return applied(connection, asked, orders, terminal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +79,11 @@ class Orders:
 def applied(connection: Connection, asked: Wishes, orders: Orders, terminal: Terminal) -> int:
     """Plan, ask, carry out and tell; returns the exit code."""
     from reconciler import run
-    from reconciler.cli import wishes
+    from reconciler.cli import connecting, wishes
 
     run.check_secrets(connection, asked)
     outlook = run.look_and_plan(
-        connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
+        connection, asked, progress=connecting.progress(terminal), verifying=wishes.verifying(terminal)
     )
     terminal.finish()
     changes, left_out = _reviewed(outlook, orders, terminal)

@@ -1,32 +1,30 @@
-"""From the options of a command to a loaded repository and a connection to an account."""
+"""From the options of a command to a connection between a repository and an account."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.cli import loading
 from reconciler.cli.options import Options
-from reconciler.errors import LocalError, Problem, UsageProblem
+from reconciler.errors import LocalError, Problem, ReconcilerError
 from reconciler.kinds.connection import Connection
-from reconciler.load import config, git
-from reconciler.load.repository import Repository
+from reconciler.load.repository import Platform, Repository
 from reconciler.look import cloudflare, transport
+from reconciler.look.ahead import Ahead
 from reconciler.look.ledger import Ledger
 from reconciler.model import Secret
 
 if TYPE_CHECKING:
+    from reconciler.cli.terminal import Terminal
     from reconciler.local.store import Store
 
 LOCAL_ACCOUNT = "0" * 32
-LOCAL_FOLDER = Path(".reconciler/local")
-OWN = Path(".reconciler")  # what is kept beside the repository
-COMPILED = Path(".reconciler/compiled.sqlite3")
-LEDGER = Path(".reconciler/ledger.sqlite3")
 
 Waiting = Callable[[float, str], None]  # seconds, and why
 Through = Callable[[transport.Transport], transport.Transport]
@@ -36,91 +34,62 @@ def _untouched(way: transport.Transport) -> transport.Transport:
     return way
 
 
-def load(options: Options) -> Repository:
-    """Find and load the repository; its warnings are shown with the plan."""
-    root = repository_root(options.folder)
-    repository = config.load(root, options.environment, variables=variables(options), kept=kept(root, COMPILED))
-    return config.with_stand_in_warnings(repository) if options.local else repository
-
-
-@contextmanager
-def loaded(options: Options, at: str = "") -> Iterator[Repository]:
-    """The repository as it is, or as it was at a commit: then from git's objects, beside the work tree."""
-    if at:
-        with _at_commit(options, at) as repository:
-            yield repository
-    else:
-        yield load(options)
-
-
-@contextmanager
-def loaded_to_write(options: Options, at: str = "") -> Iterator[Repository]:
-    """The same, with every file read: nothing is written on the word of a cache, which may be anyone's."""
-    if at:
-        with _at_commit(options, at) as repository:
-            yield repository
-    else:
-        yield config.load(repository_root(options.folder), options.environment, variables=variables(options))
-
-
-@contextmanager
-def _at_commit(options: Options, at: str) -> Iterator[Repository]:
-    root = repository_root(options.folder)
-    commit = git.commit(root, at)
-    with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
-        git.write_tree(root, commit, Path(folder))
-        if not (Path(folder) / "platform.yaml").is_file():
-            raise UsageProblem([Problem(f"commit {commit.id[:12]} holds no platform.yaml", code="no-repository")])
-        yield config.load(Path(folder), options.environment, variables=variables(options))
-
-
-def is_repository(folder: Path) -> bool:
-    """Whether there is a platform.yaml here or above."""
-    start = folder.resolve()
-    return any((one / "platform.yaml").is_file() for one in (start, *start.parents))
-
-
-def repository_root(folder: Path) -> Path:
-    """The nearest folder upwards that holds platform.yaml."""
-    start = folder.resolve()
-    for one in (start, *start.parents):
-        if (one / "platform.yaml").is_file():
-            return one
-    raise UsageProblem(
-        [
-            Problem(
-                f"there is no platform.yaml in {folder} or above it",
-                why="a platform's repository is known by that file",
-                fix="change to the repository, name it with -C DIR, or make one with `reconciler init`",
-                code="no-repository",
-            )
-        ]
-    )
-
-
-def variables(options: Options) -> Mapping[str, str]:
-    """The environment, over what --env-file sets."""
-    found = dict(_env_file(options.env_file)) if options.env_file is not None else {}
-    return {**found, **os.environ}
-
-
 @contextmanager
 def connected(
     options: Options, repository: Repository, *, waiting: Waiting | None = None, through: Through = _untouched
 ) -> Iterator[Connection]:
     """A connection to the embedded platform (--local) or to Cloudflare. `through` wraps the way there."""
-    opened = _local(options, repository, through) if options.local else _remote(options, repository, waiting, through)
-    with opened as connection:
-        try:
+    if options.local:
+        with _local(options, repository, through) as connection, _telling(options, connection):
             yield connection
-        finally:
-            connection.api.close()
-            if connection.ledger.lost:
-                options.terminal.say(
-                    options.terminal.printable(
-                        f"the ledger was of no use ({connection.ledger.lost}): this costs calls, and nothing else"
-                    )
-                )
+        return
+    with (
+        _remote(options, repository.platform, waiting, through) as line,
+        _telling(options, _over(line, options, repository)) as connection,
+    ):
+        yield connection
+
+
+def reached(options: Options, at: str = "") -> AbstractContextManager[Connection]:
+    """A connection to what the repository is about, for a command that only looks: nothing but GET goes."""
+    return _reached(options, functools.partial(loading.loaded, options, at), transport.ReadOnly)
+
+
+def reached_to_write(options: Options, at: str = "") -> AbstractContextManager[Connection]:
+    """The same for one that writes: with every file read, since what a cache says may be anyone's."""
+    return _reached(options, functools.partial(loading.loaded_to_write, options, at), _untouched)
+
+
+def progress(terminal: Terminal) -> Callable[[int], None]:
+    """A progress line for a long listing."""
+    return lambda rows: terminal.progress(f"reading the namespace: {rows:,} scripts")
+
+
+@contextmanager
+def _reached(
+    options: Options, loaded: Callable[[loading.Begun], AbstractContextManager[Repository]], through: Through
+) -> Iterator[Connection]:
+    """The namespace is listed while the customers are read. What is wrong with the files is told before anything that
+    is wrong with the account. The embedded platform's listing stands in a file: nothing is gained by beginning early.
+    """
+    with ExitStack() as stack:
+        lines: list[_Line] = []
+
+        def begin(platform: Platform) -> None:
+            if options.local:
+                return
+            with suppress(ReconcilerError):  # it comes again below, once the files are known to be right
+                line = stack.enter_context(_remote(options, platform, options.terminal.waiting, through))
+                ahead = Ahead(line.api, platform.namespace, progress(options.terminal))
+                stack.callback(ahead.stop)
+                lines.append(replace(line, ahead=ahead))
+
+        repository = stack.enter_context(loaded(begin))
+        if lines:
+            yield stack.enter_context(_telling(options, _over(lines[0], options, repository)))
+        else:
+            waiting = options.terminal.waiting
+            yield stack.enter_context(connected(options, repository, waiting=waiting, through=through))
 
 
 def looking(options: Options, repository: Repository, *, waiting: Waiting) -> AbstractContextManager[Connection]:
@@ -155,7 +124,7 @@ def _local(options: Options, repository: Repository, through: Through) -> Iterat
     from reconciler.local.store import Store
     from reconciler.local.switches import LAPTOP
 
-    with closing(Store(kept(_home(options, repository), LOCAL_FOLDER))) as store:
+    with closing(Store(loading.kept(_home(options, repository), loading.LOCAL_FOLDER))) as store:
         if store.made_anew is not None:
             options.terminal.problems([store.made_anew])
         declare_zones(store, repository)
@@ -164,32 +133,17 @@ def _local(options: Options, repository: Repository, through: Through) -> Iterat
         account = repository.platform.account_id or LOCAL_ACCOUNT
         api = cloudflare.connect("http://127.0.0.1/client/v4", Secret(LOCAL_TOKEN), account, polite)
         ledger = Ledger(
-            kept(_home(options, repository), LEDGER),
+            loading.kept(_home(options, repository), loading.LEDGER),
             f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
         )
-        yield Connection(repository, api, ledger, variables(options))
-
-
-def kept(root: Path, path: Path) -> Path:
-    """A place below .reconciler/. Raises UsageProblem where a link stands there: it came with a commit, and a database
-    would be written to wherever it leads."""
-    for folder in (OWN, LOCAL_FOLDER):
-        links = [root / folder, *((root / folder).iterdir() if (root / folder).is_dir() else ())]
-        for link in links:
-            if link.is_symlink():
-                what = f"{link.relative_to(root)} is a symbolic link: nothing is kept there"
-                why = "databases are written in that folder, and a link would lead them elsewhere"
-                raise UsageProblem(
-                    [Problem(what, why=why, fix="remove it, and keep .reconciler out of git", code="symlink")]
-                )
-    return root / path
+        yield Connection(repository, api, ledger, loading.variables(options))
 
 
 def _home(options: Options, repository: Repository) -> Path:
     """Where ledger and embedded account are kept: in the repository, whichever commit of it is looked at; in the
     folder itself where an import is about to make it one."""
     if (repository.root / "platform.yaml").is_file():
-        return repository_root(options.folder)
+        return loading.repository_root(options.folder)
     return repository.root
 
 
@@ -205,13 +159,21 @@ def declare_zones(store: Store, repository: Repository) -> None:
             store.edge.ensure_zone(".".join(domain.name.split(".")[-2:]))
 
 
+@dataclass(frozen=True)
+class _Line:
+    """The way to an account, before there is a repository at this end."""
+
+    api: cloudflare.Api
+    scope: str  # of the ledger
+    variables: Mapping[str, str] = field(repr=False)
+    ahead: Ahead | None = None
+
+
 @contextmanager
-def _remote(
-    options: Options, repository: Repository, waiting: Waiting | None, through: Through
-) -> Iterator[Connection]:
-    found = variables(options)
+def _remote(options: Options, platform: Platform, waiting: Waiting | None, through: Through) -> Iterator[_Line]:
+    found = loading.variables(options)
     token = found.get("CLOUDFLARE_API_TOKEN", "")
-    account = repository.platform.account_id or found.get("CLOUDFLARE_ACCOUNT_ID", "")
+    account = platform.account_id or found.get("CLOUDFLARE_ACCOUNT_ID", "")
     missing = [
         name for name, value in (("CLOUDFLARE_API_TOKEN", token), ("CLOUDFLARE_ACCOUNT_ID", account)) if not value
     ]
@@ -225,10 +187,29 @@ def _remote(
     network = transport.over_network(base_url, found.get(transport.PROXY, ""))
     polite = transport.Polite(through(network), budget, waiting=waiting)
     api = cloudflare.connect(base_url, Secret(token), account, polite)
-    scope = f"{api.host}/{account}/{repository.platform.namespace}/{repository.platform.name}"
-    yield Connection(repository, api, Ledger(kept(_home(options, repository), LEDGER), scope), found)
+    try:
+        yield _Line(api, f"{api.host}/{account}/{platform.namespace}/{platform.name}", found)
+    finally:
+        api.close()
     if budget.unshared:
         options.terminal.say(f"no other process knows what this one asked for: {budget.unshared}")
+
+
+def _over(line: _Line, options: Options, repository: Repository) -> Connection:
+    ledger = Ledger(loading.kept(_home(options, repository), loading.LEDGER), line.scope)
+    return Connection(repository, line.api, ledger, line.variables, line.ahead)
+
+
+@contextmanager
+def _telling(options: Options, connection: Connection) -> Iterator[Connection]:
+    """Tells at the end of a ledger that was of no use."""
+    try:
+        yield connection
+    finally:
+        lost = connection.ledger.lost
+        if lost:
+            told = f"the ledger was of no use ({lost}): this costs calls, and nothing else"
+            options.terminal.say(options.terminal.printable(told))
 
 
 def _budget_file(found: Mapping[str, str], account: str) -> Path:
@@ -249,19 +230,3 @@ def _unset(name: str) -> Problem:
         fix=f"{fixes[name]}; --local needs none",
         code="not-connected",
     )
-
-
-def _env_file(path: Path) -> Iterator[tuple[str, str]]:
-    """NAME=value lines; quotes around a value are taken off, # begins a comment line, `export ` is let be."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem([Problem(f"--env-file {path} cannot be read", why=str(error), code="env-file")]) from None
-    for line in text.splitlines():
-        name, mark, value = line.strip().removeprefix("export ").partition("=")
-        if not mark or name.startswith("#"):
-            continue
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-            value = value[1:-1]
-        yield name.strip(), value

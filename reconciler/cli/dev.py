@@ -98,19 +98,19 @@ def dev(
     Needs no token. A dashboard is at the API's address.
     """
     began = time.time()
-    from reconciler.cli import connecting
+    from reconciler.cli import connecting, loading
 
     connecting.check_extra()
     from reconciler.dev.loop import Loop
     from reconciler.dev.platform import Settings
 
-    root = connecting.repository_root(options.folder)
+    root = loading.repository_root(options.folder)
     settings = Settings(
         root=root,
         environment=options.environment,
-        variables=connecting.variables(options),
-        folder=connecting.kept(root, connecting.LOCAL_FOLDER),
-        ledger=root / connecting.LEDGER,
+        variables=loading.variables(options),
+        folder=loading.kept(root, loading.LOCAL_FOLDER),
+        ledger=root / loading.LEDGER,
         account=connecting.LOCAL_ACCOUNT,
         port=port,
         api_port=api_port,

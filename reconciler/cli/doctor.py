@@ -40,15 +40,15 @@ def doctor(options: Options, probe: bool) -> int:
 def _checks(options: Options, *, probe: bool) -> Iterator[Check]:
     """Each as soon as it is done. What rests on something that is ill is not looked at."""
     from reconciler import doctor as looks
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.doctor import Check, Health
     from reconciler.errors import ReconcilerError
 
     yield from looks.machine()
     yield _workerd(options)
     try:
-        if connecting.is_repository(options.folder):
-            repository = connecting.load(options)
+        if loading.is_repository(options.folder):
+            repository = loading.load(options)
             count = len(repository.customers)
             told = f"{count:,} customer{'' if count == 1 else 's'}, valid"
             yield Check("repository", Health.WELL, told)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from reconciler.cli.choices import Amount, Choice
 from reconciler.cli.options import Options, common, diff_limit_option, format_option
-from reconciler.cli.plan import Amount
 
 FORMATS = ("text", "json", "markdown")
 
@@ -40,11 +40,11 @@ def drift(
     from reconciler.show import findings as render_findings
 
     terminal = options.terminal
-    repository = connecting.load(options)
-    asked = wishes.of(options, scope=frozenset(customers), adopt=(), allow_deletes=0, verify=verify)
-    with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
+    with connecting.reached(options) as connection:
+        repository = connection.repository
+        asked = wishes.of(options, repository, Choice(customers=customers, verify=verify))
         outlook = run.look_and_plan(
-            connection, asked, progress=wishes.listing(terminal), verifying=wishes.verifying(terminal)
+            connection, asked, progress=connecting.progress(terminal), verifying=wishes.verifying(terminal)
         )
         plan = run.explained(outlook, diff_limit)
         watched = observing.observe(

@@ -15,12 +15,12 @@ FORMATS = ("text", "json")
 @only_files
 def explain(options: Options, target: str, form: str) -> int:
     """Show each resolved value of a customer or script, and the file, line and layer that set it. Needs no account."""
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.load import resolution
     from reconciler.show import resolution as render
 
     terminal = options.terminal
-    root = connecting.repository_root(options.folder)
+    root = loading.repository_root(options.folder)
     values = resolution.explain(root, target, options.environment)
     terminal.data(render.as_json(values) if form == "json" else render.text(values, terminal.style))
     return 0

@@ -149,12 +149,12 @@ def owners(folder: Path, base: str, author: str | None) -> int:
     An owner of the platform is whom CODEOWNERS names for platform.yaml: author of the pull request, or an approver.
     Without GITHUB_TOKEN nothing is known of approvals: what needs one is told as warnings.
     """
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.cli.terminal import Terminal
     from reconciler.github import approvals, summaries
 
     terminal = Terminal()
-    root = connecting.repository_root(folder)
+    root = loading.repository_root(folder)
     with _connected() if _has_token() else contextlib.nullcontext() as api:
         outcome = approvals.check(root, base, author, os.environ, api)
     if outcome.problems:

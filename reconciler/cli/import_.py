@@ -42,7 +42,7 @@ def import_(
     platform's in any case: most scripts' version of it is written, and an apply brings that to all.
     """
     from reconciler.begin import importer, importing
-    from reconciler.cli import connecting
+    from reconciler.cli import connecting, loading
 
     terminal = options.terminal
     try:
@@ -50,8 +50,8 @@ def import_(
     except re.error as error:
         raise click.UsageError(f"the pattern is no regular expression: {error}") from None
     # An import into a part of a repository goes into the whole.
-    new = not connecting.is_repository(options.folder)
-    repository = _empty(options, namespace, platform) if new else connecting.load(options)
+    new = not loading.is_repository(options.folder)
+    repository = _empty(options, namespace, platform) if new else loading.load(options)
     if not new and namespace not in ("", repository.platform.namespace):
         raise click.UsageError(f"platform.yaml here names the namespace {repository.platform.namespace}")
     root = repository.root
@@ -72,14 +72,14 @@ def import_(
     staged = importing.stage(root, found, around, repository)
     terminal.finish()
     importing.place(root, staged.written)
-    connecting.load(options)  # whole, with what was there before
+    loading.load(options)  # whole, with what was there before
     importing.forget(root)
     return _tell(terminal, found, staged)
 
 
 def _empty(options: Options, namespace: str, platform: str) -> Repository:
     """What is known before there is a platform.yaml."""
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.errors import Where
     from reconciler.load.repository import Platform, Repository
     from reconciler.load.schema import PLATFORM_ID
@@ -89,7 +89,7 @@ def _empty(options: Options, namespace: str, platform: str) -> Repository:
     identity = platform or re.sub(r"[^a-z0-9-]+", "-", namespace.lower())[:24].strip("-")
     if not re.fullmatch(PLATFORM_ID, identity):
         raise click.UsageError("a platform's id has 1 to 24 small letters, digits and -: say one with --platform ID")
-    account = connecting.variables(options).get("CLOUDFLARE_ACCOUNT_ID", "")
+    account = loading.variables(options).get("CLOUDFLARE_ACCOUNT_ID", "")
     return Repository(options.folder.resolve(), Platform(identity, namespace, Where("platform.yaml"), account), {})
 
 

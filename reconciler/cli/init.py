@@ -69,11 +69,11 @@ def _platform(folder: Path, name: str | None) -> int:
 
 def _workflows(folder: Path) -> int:
     from reconciler import origin
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.github import templates
     from reconciler.load import config
 
-    root = connecting.repository_root(folder)
+    root = loading.repository_root(folder)
     owner = f"@{config.load(root, '', variables={}).platform.name}/platform"
     requirement = origin.requirement()
     _write(root, templates.files(requirement=requirement, owner=owner))
@@ -93,10 +93,10 @@ def _ask_for_origin(requirement: str) -> None:
 
 def _customer(folder: Path, identity: str, tier: str | None) -> int:
     from reconciler.begin import scaffold
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.load import files, platform_file
 
-    root = connecting.repository_root(folder)
+    root = loading.repository_root(folder)
     _refuse_bad_name(identity, "customer")
     tiers = list(platform_file.read_source(root, "").data.get("tiers", {}))
     if identity in tiers:
@@ -116,9 +116,9 @@ def _customer(folder: Path, identity: str, tier: str | None) -> int:
 
 def _script(folder: Path, name: str, customer: str | None) -> int:
     from reconciler.begin import scaffold
-    from reconciler.cli import connecting, files
+    from reconciler.cli import files, loading
 
-    root = connecting.repository_root(folder)
+    root = loading.repository_root(folder)
     _refuse_bad_name(name, "script", most=63)
     _refuse_taken(root, name)
     file = _customer_file(root, folder, customer)

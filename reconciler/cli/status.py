@@ -34,14 +34,14 @@ def status(options: Options, form: str, customers: tuple[str, ...], tags: tuple[
     With --format json each script is one line, as it comes.
     """
     from reconciler import kinds, status
-    from reconciler.cli import connecting, wishes
+    from reconciler.cli import connecting
     from reconciler.kinds.uploads import INJECTED
     from reconciler.model import modules_digest
 
     terminal = options.terminal
-    repository = connecting.load(options)
-    with connecting.looking(options, repository, waiting=terminal.waiting) as connection:
-        seen = kinds.see(connection, progress=wishes.listing(terminal))
+    with connecting.reached(options) as connection:
+        repository = connection.repository
+        seen = kinds.see(connection, progress=connecting.progress(terminal))
         desired, live = kinds.desired(repository), kinds.live(seen, connection)
         injected = connection.remembered(INJECTED)
     terminal.finish()

@@ -26,7 +26,7 @@ FORMATS = ("text", "json", "github", "sarif")
 @without_account
 def validate(options: Options, form: str, preflight: bool, changed_since: str, customers: tuple[str, ...]) -> int:
     """Check the repository; tell every problem with its file, line and column. Needs no account."""
-    from reconciler.cli import connecting
+    from reconciler.cli import loading
     from reconciler.errors import ConfigError
     from reconciler.show import problems as render_problems
     from reconciler.show import words
@@ -35,7 +35,7 @@ def validate(options: Options, form: str, preflight: bool, changed_since: str, c
         raise click.UsageError("--changed-since and --customer say which scripts --preflight starts")
     terminal = options.terminal
     try:
-        repository = connecting.load(options)
+        repository = loading.load(options)
         problems, code = repository.warnings, 0
         if preflight:
             found = _preflight(options, repository, customers, changed_since)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable
 
-from reconciler.cli import connecting
+from reconciler.cli import connecting, loading
+from reconciler.cli.choices import Choice
 from reconciler.cli.options import Options
 from reconciler.cli.terminal import Terminal
 from reconciler.errors import Problem, UsageProblem
@@ -13,7 +14,6 @@ from reconciler.load import git
 from reconciler.load.repository import Repository
 from reconciler.names import did_you_mean
 from reconciler.plan import Plan
-from reconciler.plan.sharding import Shard
 from reconciler.run import NOBODY, Wishes
 
 _PLATFORM = ("platform.yaml", "platform")  # files that every customer stands on
@@ -43,24 +43,17 @@ def scope(repository: Repository, customers: Iterable[str], since: str, at: str,
     return (changed & named if named else changed) or frozenset({NOBODY})
 
 
-def of(
-    options: Options,
-    *,
-    scope: frozenset[str],
-    adopt: Iterable[str],
-    allow_deletes: int,
-    verify: int | None,
-    undoes: tuple[str, ...] = (),
-    shard: Shard | None = None,
-) -> Wishes:
+def of(options: Options, repository: Repository, choice: Choice) -> Wishes:
+    """What the command line asks for."""
+    looked_at = scope(repository, choice.customers, choice.changed_since, choice.at, options.terminal)
     return Wishes(
         today=datetime.datetime.now(datetime.UTC).date(),
-        scope=scope,
-        adopt=frozenset(adopt),
-        allow_deletes=allow_deletes,
-        verify=verify,
-        undoes=undoes,
-        shard=shard,
+        scope=looked_at,
+        adopt=frozenset(choice.adopt),
+        allow_deletes=choice.allow_deletes,
+        verify=choice.verify,
+        undoes=undone(options, repository, choice.at, looked_at),
+        shard=choice.shard,
         requests_per_window=connecting.requests_per_window(options),
     )
 
@@ -90,7 +83,7 @@ def undone(options: Options, repository: Repository, at: str, scope: frozenset[s
     or the platform's files; a customer that the commit does not have may have been anywhere."""
     if not at:
         return ()
-    root = connecting.repository_root(options.folder)
+    root = loading.repository_root(options.folder)
     known = repository.customers
     folders = [known[one].folder for one in sorted(scope)] if scope <= known.keys() else []
     commits = git.undone_by(root, git.commit(root, at), [*folders, *_PLATFORM] if folders else ["."])
@@ -116,13 +109,8 @@ def exit_code_of_plan(plan: Plan, *, asked_for: bool) -> int:
     return 3 if asked_for and plan else 0
 
 
-def listing(terminal: Terminal) -> Callable[[int], None]:
-    """A progress line for a long listing."""
-    return lambda rows: terminal.progress(f"reading the namespace: {rows:,} scripts")
-
-
 def verifying(terminal: Terminal) -> Callable[[int], None]:
-    """And one for reading back."""
+    """A progress line for reading back."""
     return lambda done: terminal.progress(f"reading back: {done:,} done")
 
 

@@ -31,7 +31,7 @@ from reconciler.kinds import (
 from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Repository
 from reconciler.look.answers import moves_nothing
-from reconciler.look.listing import Interest, Seen, look, with_missing
+from reconciler.look.listing import Interest, Seen, list_namespace, look, with_missing
 from reconciler.model import Key, Resource, SecretReference, State, Worker
 from reconciler.plan import Action, Cause, Change
 from reconciler.plan.guards import USER_WORKER
@@ -114,7 +114,9 @@ def secrets(repository: Repository) -> Iterator[tuple[Key, Mapping[str, SecretRe
 def see(connection: Connection, *, progress: Callable[[int], None] | None = None) -> Seen:
     """Look at everything that this repository is about, once."""
     known = (connection.remembered(kind) for kind in (user_worker.NAME, user_worker.READ))  # read when it is needed
-    seen = look(connection.api, _interest(connection), known, progress=progress)
+    ahead = connection.ahead
+    listed = ahead.listed() if ahead else list_namespace(connection.api, connection.namespace, progress)
+    seen = look(connection.api, _interest(connection), listed, known)
     connection.ledger.remember(user_worker.READ, seen.read_tags)
     rows = tuple(row for row in seen.scripts.rows if not user_worker.is_gone(row, connection))
     seen = replace(seen, scripts=replace(seen.scripts, rows=rows))

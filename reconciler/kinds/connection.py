@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.kinds.keeping import Kept
 from reconciler.load.repository import Repository
+from reconciler.look.ahead import Ahead
 from reconciler.look.cloudflare import Api
 from reconciler.look.ledger import Entry, Ledger
 
@@ -20,6 +21,7 @@ class Connection:
     api: Api
     ledger: Ledger
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # environment: secret values are in it
+    ahead: Ahead | None = field(default=None, repr=False)  # of this namespace, where it was begun already
     # Shared with every connection that is made of this one for a narrower repository: reading takes long.
     _held: dict[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
 

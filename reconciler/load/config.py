@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,10 +69,12 @@ def load(
     variables: Mapping[str, str],
     today: datetime.date | None = None,
     kept: Path | None = None,
+    begun: Callable[[Platform], None] | None = None,
 ) -> Repository:
     """Everything below `root`. Raises ConfigError with every problem, warnings included, when one is an error.
 
-    `kept` is the file that compiled customers are kept in between runs; without one every file is read.
+    `kept` is the file that compiled customers are kept in between runs; without one every file is read. `begun` is
+    told of the platform as soon as it is known, for what need not wait for the customers.
     """
     day = today or datetime.datetime.now(datetime.UTC).date()
     loaded = platform_file.load(root, environment, variables, day)
@@ -81,6 +83,9 @@ def load(
         walked = files.customers(root, CUSTOMERS)
         sources = [customer_file.source_problems(each) for each in walked.customers]
         raise ConfigError(excerpts.with_lines(root, [*problems, *walked.problems, *itertools.chain(*sources)]))
+    wrong = any(one.severity is Severity.ERROR for one in problems)
+    if begun is not None and loaded.platform is not None and not wrong:
+        begun(loaded.platform)
     cache = Cache(kept) if kept is not None else None
     found = compiling.compile_all(root, CUSTOMERS, loaded.terms, cache)
     problems += found.problems

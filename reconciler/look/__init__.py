@@ -1,6 +1,7 @@
 """Look: what is live, at a bounded number of calls, and all that is known of how to ask for it.
 
 listing           where to begin: everything that is live, as it was seen; row_tags where a listing shows no tags
+ahead             the listing, begun before the repository is loaded
 ledger            what our own uploads got; answers is what a probe learnt of the account
 wire              a Worker in Cloudflare's form, both ways
 

@@ -75,21 +75,28 @@ class Seen:
         return ""
 
 
-def look(
-    api: Api,
-    interest: Interest,
-    known: Iterable[Mapping[str, Entry]] = (),
-    *,
-    progress: Callable[[int], None] | None = None,
-) -> Seen:
-    """Read the live side: pages(listing) calls, and at most six with one zone. Rows without tags: see row_tags.
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A namespace with its scripts: what takes long to read, and needs no more of a repository than its name."""
 
-    `known` is what the ledger has of user Workers. Raises ApiError; a listing that cannot be read is never taken for
-    an empty one.
+    namespace: Namespace | None
+    scripts: Listing
+
+
+def list_namespace(api: Api, name: str, progress: Callable[[int], None] | None = None) -> Listed:
+    """One call, and one for each page of the listing. Raises ApiError; a listing that cannot be read is never taken for
+    an empty one."""
+    found = api.namespace(name)
+    return Listed(found, api.scripts(name, progress=progress) if found is not None else Listing((), 0))
+
+
+def look(api: Api, interest: Interest, listed: Listed, known: Iterable[Mapping[str, Entry]] = ()) -> Seen:
+    """All the rest of the live side: at most five calls with one zone. Rows without tags: see row_tags.
+
+    `known` is what the ledger has of user Workers. Raises ApiError.
     """
-    found = api.namespace(interest.namespace)
-    listed = api.scripts(interest.namespace, progress=progress) if found is not None else Listing((), 0)
-    scripts, read_tags = row_tags.complete(api, interest.namespace, interest.owner, listed, known)
+    found = listed.namespace
+    scripts, read_tags = row_tags.complete(api, interest.namespace, interest.owner, listed.scripts, known)
     workers = {row.name: row for row in api.workers()}
     zones = {name: api.zone(name) for name in sorted(interest.zones)}
     return Seen(
@@ -102,7 +109,7 @@ def look(
         api.workers_dev(interest.dispatcher) if interest.dispatcher in workers else None,
         _elsewhere(api, interest, workers.values()),
         read_tags,
-        all(row.tags is not None for row in listed.rows),
+        all(row.tags is not None for row in listed.scripts.rows),
     )
 
 

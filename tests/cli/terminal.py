@@ -13,7 +13,7 @@ from pathlib import Path
 from werkzeug.test import Client, EnvironBuilder
 
 from reconciler.cli import main
-from reconciler.cli.connecting import LOCAL_FOLDER
+from reconciler.cli.loading import LOCAL_FOLDER
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.store import Store
 from tests.scenarios.platform import ACCOUNT, FILES

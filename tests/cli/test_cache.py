@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.connecting import COMPILED, LOCAL_FOLDER
+from reconciler.cli.loading import COMPILED, LOCAL_FOLDER
 from reconciler.load import config
 from reconciler.local.store import ORDINARY, Store
 from tests.cli.terminal import edit, repository, run

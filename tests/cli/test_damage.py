@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from reconciler.cli.connecting import COMPILED, LEDGER, LOCAL_FOLDER
+from reconciler.cli.loading import COMPILED, LEDGER, LOCAL_FOLDER
 from reconciler.local.api import LOCAL_TOKEN, PREFIX, create_app
 from reconciler.local.database import DOUBT, FILE_NAME
 from reconciler.local.records import KvPair, StoredScript
