@@ -126,6 +126,7 @@ class Assets:
     files: Mapping[str, tuple[str, int]]  # "/index.html" -> (32 hex, salted per customer; bytes)
     folder: str  # relative to the repository
     config: Mapping[str, Any] = field(default_factory=dict)
+    customer: str = ""  # the salt of their hashes
 
 
 @dataclass(frozen=True, slots=True)

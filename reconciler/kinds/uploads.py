@@ -12,9 +12,10 @@ import json
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.errors import Problem, ReconcilerError, Where
+from reconciler.errors import ConfigError, Problem, ReconcilerError, Where
 from reconciler.kinds import assets, keeping
 from reconciler.kinds.connection import Connection
+from reconciler.load import config
 from reconciler.look import wire
 from reconciler.look.answers import moves_nothing
 from reconciler.look.ledger import Entry
@@ -102,8 +103,11 @@ def put_worker(
     """Upload a Worker with its marks, check the reply, send its secrets, and remember what came of it.
 
     `sent` is the Worker in the account's own terms, where those differ from the spec's that the digest is of.
-    Returns what became of the code of a Worker that is taken over; else "".
+    Returns what became of the code of a Worker that is taken over; else "". Raises ConfigError for files that are not
+    what the plan was made of.
     """
+    if worker.digest != after.digest:
+        raise ConfigError([config.changed_meanwhile(after.key.told, after.where)])
     if change.cause is Cause.ADOPTED and _marked_only(connection, namespace, change, after, worker):
         return "its code stays: only our tags were set"
     name, api = after.key.name, connection.api

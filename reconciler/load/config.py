@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reconciler import bindings, routing
 from reconciler.errors import ConfigError, Problem, Severity, Where
-from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file, settings
+from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file, settings, static_files
 from reconciler.load.compiled import Customers, Row, decoded, facts_of
 from reconciler.load.compiled_cache import Cache, CustomersMemo
 from reconciler.load.files import Folder
@@ -151,12 +151,27 @@ def read_ordinary(repository: Repository, one: Ordinary) -> Worker:
 
 
 def read_asset(repository: Repository, assets: Assets, path: str) -> bytes:
-    """The bytes of a static file, by its path in the manifest. Raises ConfigError when it cannot be read any more."""
+    """The bytes of a static file, by its path in the manifest. Raises ConfigError when it cannot be read any more, or
+    is another one: under the hash of the one before, it would be served to whoever asks for that."""
     file = f"{assets.folder}{path}"
     try:
-        return files.read_below(repository.root, file)
+        content = files.read_below(repository.root, file)
     except (OSError, ValueError) as error:
         raise ConfigError([Problem("the file cannot be read", Where(file), str(error), code="unreadable")]) from None
+    if static_files.salted_hash(assets.customer, path, content) != assets.files[path][0]:
+        raise ConfigError([changed_meanwhile("the file", Where(file))])
+    return content
+
+
+def changed_meanwhile(what: str, where: Where | None) -> Problem:
+    """Of files that are not what a plan was made of any more."""
+    return Problem(
+        f"{what} has changed since the plan was made",
+        where,
+        why="what would be sent now is not what the plan shows",
+        fix="run again: the next plan shows it as it is",
+        code="changed-meanwhile",
+    )
 
 
 def dispatcher_settings(platform: Platform) -> routing.DispatcherSettings:

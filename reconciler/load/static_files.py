@@ -61,7 +61,7 @@ def read(
         why, fix = f"Cloudflare takes {MAX_FILES:,}", f"name a smaller folder, or leave some out in {IGNORE_FILE}"
         problems.append(Problem(f"there are {len(files):,} assets", where, why, fix, "asset-count"))
     served = {key: config[key] for key in _CONFIG if key in config}
-    return Assets(files, f"{folder.path}/{directory}", {**served, **rules})
+    return Assets(files, f"{folder.path}/{directory}", {**served, **rules}, customer)
 
 
 def salted_hash(customer: str, path: str, content: bytes) -> str:

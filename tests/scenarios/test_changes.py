@@ -3,12 +3,15 @@ to nothing (conftest.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import httpx
 import pytest
 
 from reconciler import run
 from reconciler.plan import Action, Cause
 from reconciler.show import words
-from tests.scenarios.platform import MODULE, TODAY, Platform
+from tests.scenarios.platform import MODULE, TODAY, Platform, Strike
 
 HELLO_AGAIN = MODULE.replace("hello", "hello again")
 
@@ -338,3 +341,44 @@ def test_a_listing_that_lags_behind_deletes_nothing(platform: Platform) -> None:
     platform.faults.lag = 0
     platform.apply()
     assert "initech-old" not in platform.scripts
+
+
+def while_it_is_applied(platform: Platform, call: int | str, file: str, text: str) -> list[tuple[str, str]]:
+    """Change a file when this call comes; gives what is said of the changes that did not take, and where."""
+
+    def save(answer: Callable[[], httpx.Response]) -> httpx.Response:
+        platform.write({file: text})
+        return answer()
+
+    platform.striking = Strike(call, save)
+    results = platform.attempt()
+    platform.striking = None
+    return [(one.problem.what, str(one.problem.where)) for one in results if one.problem]
+
+
+def test_code_that_changes_in_mid_apply_is_not_sent_before_a_plan_shows_it(platform: Platform) -> None:
+    platform.apply()
+    platform.edit("customers/globex/shop.mjs", MODULE, HELLO_AGAIN)
+    told = while_it_is_applied(platform, 1, "customers/globex/shop.mjs", "export default {};  // nobody saw this\n")
+    what = "script globex-shop has changed since the plan was made"
+    assert told == [(what, "customers/globex/customer.yaml:4:3")]
+    stored = platform.store.script("acme-production", "globex-shop")
+    assert stored is not None
+    assert stored.modules[0].content == MODULE.encode()
+    assert changes(platform) == {"user_worker/globex-shop": "update"}
+    platform.apply()
+
+
+def test_a_static_file_that_changes_in_mid_apply_is_not_sent_under_the_hash_of_another(platform: Platform) -> None:
+    """The account would keep it under that hash, for whoever declares the file that it is of."""
+    page = "customers/globex/public/index.html"
+    platform.write({page: "<h1>Shop</h1>"})
+    platform.edit("customers/globex/customer.yaml", "main: shop.mjs", "main: shop.mjs, assets: {directory: public}")
+    told = while_it_is_applied(platform, "assets-upload-session", page, "<h1>Other</h1>")
+    assert ("the file has changed since the plan was made", f"{page}:1:1") in told
+    platform.apply()
+    stored = platform.store.script("acme-production", "globex-shop")
+    assert stored is not None
+    asset = platform.store.asset(stored.assets["/index.html"].hash)
+    assert asset is not None
+    assert asset.content == b"<h1>Other</h1>"
