@@ -34,7 +34,7 @@ from functools import cache
 from pathlib import Path
 
 from reconciler.cli import main as reconciler
-from reconciler.cli.connecting import COMPILED, LEDGER, LOCAL_FOLDER
+from reconciler.cli.loading import COMPILED, LEDGER, LOCAL_FOLDER
 from reconciler.local.database import FILE_NAME
 from reconciler.local.store import Store
 from tests.campaign.campaign import processes
