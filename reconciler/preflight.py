@@ -143,11 +143,11 @@ class _Stage:
         script = trial.script
         secrets = {reference.variable: _STAND_IN for _, reference in script.secrets}
         connection = Connection(self.repository, self.api, self.ledger, secrets)
-        after = Resource(Key(USER_WORKER, script.name), customer=script.customer, where=script.where)
-        change = Change(Action.CREATE, after.key, Cause.ADDED, None, after)
         # What a binding would be inherited from is live, and not here.
         bindings = [one for one in trial.worker.bindings if one["type"] != "inherit"]
         worker = replace(trial.worker, bindings=tuple(map(self._stand_in, bindings)))
+        after = Resource(Key(USER_WORKER, script.name), worker.digest, customer=script.customer, where=script.where)
+        change = Change(Action.CREATE, after.key, Cause.ADDED, None, after)
         try:
             uploads.put_worker(connection, self.repository.platform.namespace, change, after, worker)
         except ConfigError:

@@ -14,6 +14,9 @@ TOLD = "\n".join(file.read_text(encoding="utf-8") for file in sorted(Path(__file
 # No repository that a case can hold brings these about.
 NOT_OF_A_CASE = {
     "script … is not there any more": "the files change between planning and sending",
+    "… has changed since the plan was made": "the same; tests/scenarios/test_changes.py has it",
+    "what would be sent now is not what the plan shows": "the same",
+    "run again: the next plan shows it as it is": "the same",
     "the folder cannot be read": "the tests may run as root, whom no folder refuses",
     "the system refuses it": "the same",
     "script … would be refused: …": "the API refuses nothing that the validator lets through, as far as we know",
