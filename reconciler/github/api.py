@@ -26,6 +26,7 @@ MOST_PAGES = 300  # 30,000 comments; a Link header that leads in a circle ends h
 LONGEST_WAIT = 300.0  # seconds that a rate limit may ask for
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]+/(?!\.{1,2}$)[A-Za-z0-9._-]+")
+_ADDRESS = re.compile(r"https?://[\x21-\x7e]+")  # on one line, and no word to a runner or a terminal
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _MINIMIZE = """mutation($id: ID!) {
   minimizeComment(input: {subjectId: $id, classifier: OUTDATED}) { minimizedComment { isMinimized } }
@@ -306,6 +307,12 @@ def _text(row: Any, *path: str) -> str:
     return row if isinstance(row, str) else ""
 
 
+def _address(row: Any) -> str:
+    """Where people see it, which is printed where a runner listens; "" for what is no address."""
+    found = _ADDRESS.fullmatch(_text(row, "html_url"))
+    return found[0] if found else ""
+
+
 def _number(row: Any, name: str) -> int:
     value = row.get(name) if isinstance(row, dict) else None
     if not isinstance(value, int):
@@ -319,7 +326,7 @@ def _comment(row: Any) -> Comment:
         _text(row, "node_id"),
         _text(row, "user", "login"),
         _text(row, "body"),
-        _text(row, "html_url"),
+        _address(row),
     )
 
 
@@ -329,15 +336,13 @@ def _issue(row: Any) -> Issue:
         _text(row, "user", "login"),
         _text(row, "title"),
         _text(row, "body"),
-        _text(row, "html_url"),
+        _address(row),
     )
 
 
 def _pull(row: Any) -> Pull:
     merged_as = _text(row, "merge_commit_sha") if _text(row, "merged_at") else ""
-    return Pull(
-        _number(row, "number"), _text(row, "head", "sha"), _text(row, "base", "ref"), merged_as, _text(row, "html_url")
-    )
+    return Pull(_number(row, "number"), _text(row, "head", "sha"), _text(row, "base", "ref"), merged_as, _address(row))
 
 
 def _review(row: Any) -> Review:

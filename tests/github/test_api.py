@@ -132,6 +132,21 @@ def test_a_server_that_repeats_the_token_is_told_without_it() -> None:
         assert TOKEN not in str(caught.value.problems)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("https://github.com/o/r/pull/7#issuecomment-1", "https://github.com/o/r/pull/7#issuecomment-1"),
+        ("::add-mask::x", ""),
+        ("https://github.com/x\n::error::owned", ""),
+        ("https://x/\x1b[2J", ""),
+    ],
+)
+def test_an_address_that_is_none_is_not_shown(said: str, shown: str) -> None:
+    """The runner takes commands from what the steps print."""
+    row = {"id": 1, "user": {"login": "bot"}, "body": "", "html_url": said}
+    assert [one.url for one in _answering(httpx.Response(200, json=[row])).comments(7)] == [shown]
+
+
 def _answering(reply: httpx.Response) -> GitHub:
     transport = httpx.MockTransport(
         lambda request: httpx.Response(reply.status_code, headers=reply.headers, content=reply.content)
