@@ -1,7 +1,8 @@
 """Compiled customers and what followed from them, kept between runs: a cache that may be lost, damaged or hostile.
 
 A row is kept under its folder's path with the state of that folder, apart for each set of terms (compiling.py). A
-memo is kept under a digest of all that it follows from.
+memo is kept under a digest of all that it follows from. Each has a sum of its texts: a disk that gives back something
+else is found out, which SQLite does not see to. Who means harm can make a sum as well.
 
 Law: whatever stands in the file, reading it raises nothing, and what cannot be read is not known. What may be done on
 the word of what is read is the business of those who ask: nothing that writes to Cloudflare asks (cli/apply.py).
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Callable, Collection, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -22,17 +24,18 @@ from reconciler.sqlite_file import BESIDE, is_damage
 KEPT_TERMS = 4  # environments and branches that take turns; those that were used longest ago go
 KEPT_MEMOS = 8
 
-_SCHEMA = 3
+_SCHEMA = 4
 _TABLES = """
 DROP TABLE IF EXISTS compiled;
 DROP TABLE IF EXISTS terms;
 DROP TABLE IF EXISTS memo;
 CREATE TABLE compiled (
     terms TEXT NOT NULL, path TEXT NOT NULL, state TEXT NOT NULL, digests TEXT NOT NULL, rest TEXT NOT NULL,
+    sum TEXT NOT NULL,
     PRIMARY KEY (terms, path)
 ) WITHOUT ROWID;
 CREATE TABLE terms (terms TEXT PRIMARY KEY, used INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -51,18 +54,19 @@ class Cache:
 
     def rows(self, terms: str) -> dict[str, Known]:
         """Every row on these terms, by path."""
-        query = "SELECT path, state, digests, rest FROM compiled WHERE terms = ? ORDER BY path"
+        query = "SELECT path, state, digests, rest, sum FROM compiled WHERE terms = ? ORDER BY path"
         return {path: Known(state, Row(path, digests, rest)) for path, state, digests, rest in self._read(query, terms)}
 
     def keep(self, terms: str, fresh: Iterable[Known], gone: Collection[str]) -> None:
         """Keep rows, and forget the paths that are gone. It may fail: then the next run is slower."""
-        rows = [(terms, one.row.path, one.state, one.row.digests, one.row.rest) for one in fresh]
+        texts = [(one.row.path, one.state, one.row.digests, one.row.rest) for one in fresh]
+        rows = [(terms, *one, sum_of(one)) for one in texts]
         if not rows and not gone:
             return
 
         def write(database: sqlite3.Connection) -> None:
             database.executemany("DELETE FROM compiled WHERE terms = ? AND path = ?", [(terms, one) for one in gone])
-            database.executemany("INSERT OR REPLACE INTO compiled VALUES (?, ?, ?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO compiled VALUES (?, ?, ?, ?, ?, ?)", rows)
             database.execute("INSERT OR REPLACE INTO terms SELECT ?, coalesce(max(used), 0) + 1 FROM terms", (terms,))
             old = "SELECT terms FROM terms ORDER BY used DESC LIMIT -1 OFFSET ?"
             database.execute(f"DELETE FROM compiled WHERE terms IN ({old})", (KEPT_TERMS,))  # noqa: S608 - our own text
@@ -71,20 +75,20 @@ class Cache:
         self._write(write)
 
     def memo(self, key: str) -> str | None:
-        found = self._read("SELECT value FROM memo WHERE key = ?", key)
-        return found[0][0] if found else None
+        found = self._read("SELECT key, value, sum FROM memo WHERE key = ?", key)
+        return found[0][1] if found else None
 
     def keep_memo(self, key: str, value: str) -> None:
         def write(database: sqlite3.Connection) -> None:
-            query = "INSERT OR REPLACE INTO memo SELECT ?, ?, coalesce(max(used), 0) + 1 FROM memo"
-            database.execute(query, (key, value))
+            query = "INSERT OR REPLACE INTO memo SELECT ?, ?, ?, coalesce(max(used), 0) + 1 FROM memo"
+            database.execute(query, (key, value, sum_of((key, value))))
             old = "SELECT key FROM memo ORDER BY used DESC LIMIT -1 OFFSET ?"
             database.execute(f"DELETE FROM memo WHERE key IN ({old})", (KEPT_MEMOS,))  # noqa: S608 - our own text
 
         self._write(write)
 
     def _read(self, query: str, value: str) -> list[tuple[str, ...]]:
-        """Rows of text. Whatever is wrong with the file, there are none."""
+        """Rows of text with the right sum at their end, less that. Whatever is wrong with the file, there are none."""
         if self._path is None or not self._path.is_file():
             return []
         try:
@@ -92,7 +96,8 @@ class Cache:
                 found = database.execute(query, (value,)).fetchall()
         except (sqlite3.Error, OSError, MemoryError):
             return []
-        return [row for row in found if {*map(type, row)} == {str}]  # a file may hold anything by now
+        # A file may hold anything by now.
+        return [row[:-1] for row in found if {*map(type, row)} == {str} and row[-1] == sum_of(row[:-1])]
 
     def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
         if self._path is None:
@@ -126,6 +131,10 @@ class CustomersMemo:
 
     def _key(self, name: str) -> str:
         return hashlib.sha256(f"{self._code}\0{self._customers.fingerprint}\0{name}".encode()).hexdigest()
+
+
+def sum_of(texts: Iterable[str]) -> str:
+    return str(zlib.crc32("\0".join(texts).encode("utf-8", "replace")))
 
 
 def _opened(path: Path) -> sqlite3.Connection:

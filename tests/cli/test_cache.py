@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.cli.loading import COMPILED, LOCAL_FOLDER
 from reconciler.load import config
+from reconciler.load.compiled_cache import sum_of
 from reconciler.local.store import ORDINARY, Store
 from tests.cli.terminal import edit, repository, run
 
@@ -61,6 +62,16 @@ def as_it_is_live(database: sqlite3.Connection) -> None:
 LIES = (hostname_of_another, no_customers, other_limits, everything_is_clean_and_led_elsewhere, as_it_is_live)
 
 
+def with_right_sums(database: sqlite3.Connection) -> None:
+    """As one who means harm would leave it; tests/cli/test_damage.py has the disks that err."""
+    database.text_factory = lambda content: content.decode("utf-8", "replace")
+    every = database.execute("SELECT path, state, digests, rest FROM compiled").fetchall()
+    for path, *texts in (row for row in every if {*map(type, row)} == {str}):
+        database.execute("UPDATE compiled SET sum = ? WHERE path = ?", (sum_of((path, *texts)), path))
+    for key, value in database.execute("SELECT key, value FROM memo").fetchall():
+        database.execute("UPDATE memo SET sum = ? WHERE key = ?", (sum_of((key, value)), key))
+
+
 def account(folder: Path) -> dict[str, object]:
     """All that was uploaded."""
     with closing(Store(folder / LOCAL_FOLDER)) as store:
@@ -81,6 +92,7 @@ def test_what_is_uploaded_is_what_the_files_say_whatever_the_cache_says(
         assert database.execute("SELECT count(*) FROM compiled").fetchone()[0] == 2
         lie(database)
         _let_it_stand(database, deceived)
+        with_right_sums(database)
     assert run(deceived, "apply", "--local", "--yes").code == run(honest, "apply", "--local", "--yes").code == 0
     assert account(deceived) == account(honest)
     assert len(account(honest)) == 6
@@ -93,6 +105,7 @@ def test_a_lie_of_the_cache_is_shown_and_gone_with_its_file(tmp_path: Path) -> N
     assert "nothing to do" in run(folder, "plan", "--local").out
     with closing(sqlite3.connect(folder / COMPILED)) as database, database:
         no_customers(database)
+        with_right_sums(database)
     assert "nothing to do" not in run(folder, "plan", "--local").out
     assert "nothing to do" in run(folder, "apply", "--local", "--yes").out
     (folder / COMPILED).unlink()
