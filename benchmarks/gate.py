@@ -50,7 +50,7 @@ def _counted(folder: Path, customers: int) -> dict[str, float]:
     platforms.write(root, customers)
     pages = account.record(root, folder / "account")
     with serving(folder / "account") as port:
-        here = Here(root, port, {"XDG_CACHE_HOME": str(folder / "cache")})
+        here = Here(root, port, folder)
         found: dict[str, float] = {}
         if customers == SMALL:  # more would be spread over several processes, where nothing is counted
             (root / CACHE).unlink()

@@ -153,7 +153,7 @@ def _plan(folder: Path, rounds: int) -> Iterator[Told]:
     platforms.write(root, RESOURCES // platforms.SCRIPTS_PER_CUSTOMER)
     account.record(root, folder / "account")
     with serving(folder / "account") as port:
-        here = Here(root, port, {"XDG_CACHE_HOME": str(folder / "cache")})
+        here = Here(root, port, folder)
         here.plan()
         taken = [here.plan() for _ in range(rounds)]
         peak = here.plan(memory=True).peak

