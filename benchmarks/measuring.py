@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLES_PER_SECOND = 10
+PART_OF_TIME = 20  # one second in so many goes into looking: large processes are looked at less often
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,11 @@ def machine() -> str:
 
 
 def _watch(pid: int, peaks: list[int], done: threading.Event) -> None:
-    while not done.wait(1 / SAMPLES_PER_SECOND):
+    took = 0.0
+    while not done.wait(max(1 / SAMPLES_PER_SECOND, took * PART_OF_TIME)):
+        began = time.perf_counter()
         peaks.append(sum(_proportional(one) for one in _tree(pid)))
+        took = time.perf_counter() - began
 
 
 def _tree(pid: int) -> list[int]:

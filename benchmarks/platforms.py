@@ -79,9 +79,9 @@ def _import(root: Path) -> None:
         for folder, inner, files in os.walk(root):
             inner[:] = sorted(set(inner) - {".git"})
             for file in sorted(files):
-                path = os.path.join(folder, file)
-                content = Path(path).read_bytes()
-                head = f"M 100644 inline {os.path.relpath(path, root)}\ndata {len(content)}\n"
+                path = Path(folder, file)
+                content = path.read_bytes()
+                head = f"M 100644 inline {path.relative_to(root).as_posix()}\ndata {len(content)}\n"
                 importing.stdin.write(head.encode() + content + b"\n")
     if importing.returncode != 0:
         raise subprocess.CalledProcessError(importing.returncode, "git fast-import")
