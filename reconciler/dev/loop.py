@@ -46,6 +46,8 @@ class Loop:
         """
         began = time.time() if began is None else began
         with Platform(self._settings, Journal(), waiting=self._terminal.waiting, happened=self._turns.put) as platform:
+            if platform.made_anew is not None:
+                self._terminal.problems([platform.made_anew])
             first = self._round(platform, "start")
             platform.ready()
             self._greet(platform, time.time() - began, once=once)

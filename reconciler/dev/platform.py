@@ -91,8 +91,7 @@ class Platform:
             binary = find_workerd(settings.root)  # before anything is started for nothing
             self._store = Store(settings.folder)
             ends.callback(self._store.close)
-            if (made_anew := self._store.made_anew) is not None:
-                self._trouble(f"{made_anew.what}: {made_anew.why}")
+            self.made_anew = self._store.made_anew
             faults = Faults.named(settings.fault) if settings.fault else Faults()
             self._checking = _Checking(binary, self._trouble)
             ends.callback(self._checking.end)

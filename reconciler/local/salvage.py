@@ -28,6 +28,8 @@ from reconciler.sqlite_file import BESIDE
 PATIENCE = 1.5  # seconds to wait for others to let go of a damaged account; `dev` does not before it ends
 IsWhole = Callable[[sqlite3.Connection, str, str], bool]  # whether this script of this namespace can be what was sent
 _TYPES: Mapping[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "BLOB": (bytes,)}
+_PAGE = 4096  # bytes: SQLite's default, which every account has
+_PAGE_COUNT = slice(28, 32)  # where the first page tells it
 # Columns that hold JSON: a page that was overwritten may still be read as a row.
 _JSON = frozenset({"tags", "metadata", "binding", "files", "manifest", "details"})
 _JSON_CONTENT = frozenset({"versions", "deployments"})  # whose `content` is JSON as well
@@ -202,8 +204,7 @@ def _rows(database: sqlite3.Connection, table: _Table, order: str) -> Iterator[t
 def _taken_over(file: Path, into: sqlite3.Connection, is_whole: IsWhole) -> tuple[int, int]:
     """Every row that can be read and can be one. Gives the scripts that came over whole, and those that were seen."""
     holes: dict[str, _Hole] = {}
-    with closing(sqlite3.connect(file)) as source:
-        source.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    with _source(file) as source:
         for table in _tables(into):
             if hole := _copied(source, table, into):
                 holes[table.name] = hole
@@ -237,6 +238,43 @@ def _copied(source: sqlite3.Connection, table: _Table, into: sqlite3.Connection)
             return None
         ends.append(last)
     return _Hole(*ends)
+
+
+@contextmanager
+def _source(file: Path) -> Iterator[sqlite3.Connection]:
+    """What is read: the file itself, or where the pages that tell of its tables are the damaged ones, a copy of it with
+    those of a new account. Each account is made by the same steps, so that the tables begin on the same pages; what is
+    read of one where they do not is no row of its table."""
+    copy = file.with_suffix(".part")
+    with closing(sqlite3.connect(file)) as source:
+        try:
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError:
+            _with_the_head_of_another(file, copy)
+            with closing(sqlite3.connect(copy)) as source:
+                yield _lenient(source)
+            copy.unlink()
+            return
+        yield _lenient(source)
+
+
+def _lenient(source: sqlite3.Connection) -> sqlite3.Connection:
+    source.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    return source
+
+
+def _with_the_head_of_another(file: Path, copy: Path) -> None:
+    empty = file.with_suffix(".empty")
+    empty.unlink(missing_ok=True)
+    _empty(empty).close()
+    head, content = empty.read_bytes(), bytearray(file.read_bytes())
+    empty.unlink()
+    for start in range(0, len(head), _PAGE):
+        page = head[start : start + _PAGE]
+        if start == 0 or b"CREATE " in page:
+            content[start : start + _PAGE] = page
+    content[_PAGE_COUNT] = (len(content) // _PAGE).to_bytes(4, "big")
+    copy.write_bytes(content)
 
 
 class _Reading:

@@ -145,6 +145,14 @@ def test_what_can_be_read_of_a_damaged_account_comes_over_whole(folder: Path, wh
         assert store.kv.get(store.kv.namespaces()[0].id, "key") == KvPair("key", b"value")
 
 
+def test_an_account_whose_first_page_is_gone_loses_nothing(folder: Path) -> None:
+    """It tells where each table begins, which is the same in every account."""
+    before = strangers(folder)
+    overwrite(account(folder), 0)
+    assert "46 of 46 scripts came over whole" in run(folder, "plan", "--local", "--exit-code").err
+    assert strangers(folder) == before
+
+
 def test_damage_that_is_met_in_a_run_is_told_and_mended_by_the_next(folder: Path) -> None:
     overwrite(account(folder), page_of(account(folder), HELD["code"]))
     with closing(Store(folder / LOCAL_FOLDER)) as store, Server(create_app(store)) as server:

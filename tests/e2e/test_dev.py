@@ -16,7 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reconciler.cli.loading import LOCAL_FOLDER
 from reconciler.errors import LocalError
+from reconciler.local.database import FILE_NAME
 from reconciler.local.runtime_binary import find_workerd
 from tests import small_platform
 
@@ -284,12 +286,16 @@ def test_apply_from_another_terminal_reaches_what_runs(tmp_path: Path) -> None:
         assert dev.end(signal.SIGTERM) == 0
 
 
-def test_reset_begins_with_an_empty_account(tmp_path: Path) -> None:
+def test_reset_and_a_damaged_one_begin_with_an_empty_account(tmp_path: Path) -> None:
     small_platform.write(tmp_path)
     assert "6 created" in _once(tmp_path).printed
     assert "created" not in _once(tmp_path).printed
     again = _once(tmp_path, "--reset").printed
     assert "6 created" in again
+    (tmp_path / LOCAL_FOLDER / FILE_NAME).write_bytes(b"no database, but long enough to be looked at" * 200)
+    filled = _once(tmp_path).printed
+    assert "was damaged, and is made anew from what could be read" in filled
+    assert "6 created" in filled
 
 
 @pytest.mark.deep
