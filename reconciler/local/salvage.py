@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from reconciler.errors import LocalError, Problem, Severity
 from reconciler.local.database import DOUBT, FILE_NAME, MIGRATIONS, Damaged, Database, unusable
 from reconciler.local.records import new_uuid, timestamp
-from reconciler.sqlite_file import BESIDE
+from reconciler.sqlite_file import BESIDE, is_damage, keep_a_log
 
 PATIENCE = 1.5  # seconds to wait for others to let go of a damaged account; `dev` does not before it ends
 IsWhole = Callable[[sqlite3.Connection, str, str], bool]  # whether this script of this namespace can be what was sent
@@ -118,8 +118,12 @@ def _wrong(folder: Path, is_whole: IsWhole) -> str:
             named = there.execute("SELECT namespace, name FROM scripts").fetchall()
             broken = [name for namespace, name in named if not is_whole(there, namespace, name)]
             return f"the script {broken[0]} is not what was uploaded" if broken else ""
-    except (Damaged, sqlite3.DatabaseError, UnicodeError) as error:
-        return error.problems[0].why if isinstance(error, Damaged) else str(error)
+    except Damaged as error:
+        return error.problems[0].why
+    except (sqlite3.DatabaseError, UnicodeError) as error:
+        if isinstance(error, sqlite3.DatabaseError) and not is_damage(error):
+            raise
+        return str(error)
 
 
 def _made_anew(file: Path, wrong: str, is_whole: IsWhole) -> Problem:
@@ -128,6 +132,8 @@ def _made_anew(file: Path, wrong: str, is_whole: IsWhole) -> Problem:
         path.unlink(missing_ok=True)
     with closing(_empty(fresh)) as into, into:
         kept, seen = _taken_over(file, into, is_whole)
+    with closing(sqlite3.connect(fresh)) as made:
+        keep_a_log(made, PATIENCE)
     aside = _aside(file)
     with suppress(OSError):  # a filesystem without links
         os.link(file, aside)
@@ -155,7 +161,7 @@ def _aside(file: Path) -> Path:
 
 
 def _empty(path: Path | str) -> sqlite3.Connection:
-    """A new account's file, without a write-ahead log, so that it is one file when it is moved."""
+    """A new account's file."""
     database = sqlite3.connect(path)
     for script in MIGRATIONS:
         database.executescript(script)

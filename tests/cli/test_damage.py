@@ -151,6 +151,9 @@ def test_an_account_whose_first_page_is_gone_loses_nothing(folder: Path) -> None
     overwrite(account(folder), 0)
     assert "46 of 46 scripts came over whole" in run(folder, "plan", "--local", "--exit-code").err
     assert strangers(folder) == before
+    with closing(sqlite3.connect(account(folder))) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_damage_that_is_met_in_a_run_is_told_and_mended_by_the_next(folder: Path) -> None:
