@@ -16,11 +16,16 @@ const INJECTED = { bindings, entrypoint, hooks, invocation, prelude };
 const BY_KIND = { d1, kv_namespace: kvNamespace, r2_bucket: r2Bucket }; // only beside the scripts that have such a binding
 const MAIN = `${FOLDER}/main.mjs`;
 
+
 const known = new Map(); // "namespace/name" -> script, as the control plane gave it
 const reading = new Set(); // { at, stale }: scripts that are being asked for
 const isolates = new Map(); // key -> Isolate, the least recently used first
 let generation = 0;
 let serial = 0;
+
+/** The two entrypoints of a loaded script: for requests, and for every other call. No Worker exports the second name. */
+export const REQUESTS = "default";
+export const CALLS = "reconciler:calls";
 
 /** Called by nobody's dispatcher: from outside, by a service binding, as an outbound or a tail Worker. */
 export const DIRECTLY = { outbound: null, tails: [] };
@@ -67,16 +72,16 @@ export function invalidate(env, ctx, namespace, name) {
 }
 
 /**
- * Run one call against a script's isolate, loading it first if need be.
+ * Run one call against an entrypoint of a script's isolate, loading it first if need be.
  *
  * `way` is how it is called: its `outbound` names the Worker that the script's own requests go through (null: they go
  * to the network as the platform allows it), its `tails` the dispatcher's tail Workers, which get the script's events
  * too. A script that is called in two ways has two isolates, so that code which gets around the hooks still cannot get
  * around the outbound Worker.
  */
-export async function run(env, ctx, script, way, props, call) {
+export async function run(env, ctx, script, way, props, entrypoint, call) {
   const isolate = await open(env, ctx, script, way);
-  const entry = stubOf(env, isolate, script, way, ctx).getEntrypoint("default", { props });
+  const entry = stubOf(env, isolate, script, way, ctx).getEntrypoint(entrypoint, { props });
   isolate.running.set(props.id, props.params);
   try {
     return await call(entry);
@@ -123,7 +128,7 @@ async function open(env, ctx, script, way) {
     makeRoom(env, ctx);
   }
   try {
-    isolate.handlers = await stubOf(env, isolate, script, way, ctx).getEntrypoint().ready();
+    isolate.handlers = await stubOf(env, isolate, script, way, ctx).getEntrypoint(CALLS).ready();
   } catch (error) {
     if (isolates.get(key) === isolate) isolates.delete(key);
     throw new StartError(String(error.message).replace(/^Failed to start Worker:\n/, ""));
@@ -159,7 +164,9 @@ function code(env, ctx, script, { outbound, tails }, key) {
   };
   const stubs = {};
   for (const { name, stub } of script.bindings) {
-    if (stub) stubs[name] = exports[stub.entrypoint]({ props: stub.props });
+    if (!stub) continue;
+    const { entrypoint, props } = stub;
+    stubs[name] = { requests: exports[entrypoint]({ props }), calls: exports[`${entrypoint}Calls`]?.({ props }) };
   }
   const { namespace, name } = script;
   return {
@@ -178,10 +185,11 @@ function mainModule(script, kinds) {
   const exported = script.syntax === "modules" ? "exported" : "null";
   return [
     ...kinds.map((kind) => `import "./${kind}.mjs";`), // before the prelude makes the bindings
-    `import { entrypoint } from "./entrypoint.mjs";`,
+    `import { entrypoints } from "./entrypoint.mjs";`,
     script.syntax === "modules" ? `import * as exported from ${own};` : `import ${own};`,
     script.syntax === "modules" ? `export * from ${own};` : "",
-    `export default entrypoint(${exported});`,
+    `const { requests, Calls } = entrypoints(${exported});`,
+    `export { requests as default, Calls as "${CALLS}" };`,
   ].join("\n");
 }
 
@@ -214,5 +222,5 @@ function leave(env, ctx, isolate) {
     throw new Error("already gone");
   });
   // The isolate ends in the middle of this call, so that it always fails.
-  ctx.waitUntil(gone.getEntrypoint().leave().then(() => {}, () => {}));
+  ctx.waitUntil(gone.getEntrypoint(CALLS).leave().then(() => {}, () => {}));
 }

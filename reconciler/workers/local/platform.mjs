@@ -3,6 +3,7 @@
 //   default      a request from outside: which ordinary Worker answers this address
 //   Dispatch     a dispatch namespace binding: a user Worker by name
 //   Service      a service binding: an ordinary Worker, or one of its named entrypoints
+//   …Calls       the methods of those two; their requests come to an object, which costs the runtime less than a class
 //   Outbound     everything a script's own fetch() and connect() reach
 //   Storage      KV, D1 and R2, kept by the control plane
 //   Assets, Tail what their names say
@@ -11,88 +12,85 @@
 import { WorkerEntrypoint } from "cloudflare:workers";
 import { serveAsset } from "./assets.mjs";
 import { leaveByTcp, leavePlatform } from "./egress.mjs";
-import { isOwnHost, publicHost, workerFor } from "./hosts.mjs";
+import { isOwnHost, publicHost, readAddresses, workerFor } from "./hosts.mjs";
 import {
-  DIRECTLY, StartError, agreedParameters, find, invalidate, nextId, run, statistics, trim, tryStart,
+  CALLS, DIRECTLY, REQUESTS, StartError, agreedParameters, find, invalidate, nextId, run, statistics, trim, tryStart,
 } from "./loading.mjs";
 
 const HOST_HEADER = "x-reconciler-host"; // lets a client choose the host that the Worker sees
 const ORDINARY = ""; // the namespace of ordinary Workers
+const LOOPBACK_ADDRESS = "127.0.0.1"; // where the only clients are
+const CF = { colo: "LOC", country: "XX", httpProtocol: "HTTP/1.1" };
 let edge = null; // routes, domains and settings, until the account changes
 
 export default {
   async fetch(request, env, ctx) {
     edge ??= await readEdge(env);
-    const asked = new URL(request.url).hostname;
-    if (!isOwnHost(asked, edge)) return plain(403, notOurs(asked));
-    const { url, rewritten } = address(request, edge.suffix);
+    const url = new URL(request.url);
+    const { hostname, origin } = url;
+    if (!isOwnHost(hostname, edge)) return plain(403, notOurs(hostname));
+    let forwarded = new Request(request, { cf: CF });
+    const asked = forwarded.headers.get(HOST_HEADER);
+    const rewritten = rewrite(url, asked ?? publicHost(hostname, edge.suffix));
     const name = answering(url, edge);
     if (!name) return plain(404, nothingAt(url, edge));
     const script = await find(env, ORDINARY, name);
     if (!script) return plain(404, `There is no Worker named ${name}, which should answer ${url.host}. Deploy it first.`);
 
-    const cf = { ...request.cf, colo: "LOC", country: "XX", httpProtocol: "HTTP/1.1" };
-    const forwarded = rewritten ? new Request(url, request) : new Request(request);
-    forwarded.headers.delete(HOST_HEADER);
-    if (rewritten) forwarded.headers.set("host", url.host);
-    forwarded.headers.set("cf-connecting-ip", (request.cf?.clientIp ?? "127.0.0.1:0").replace(/:\d+$/, ""));
+    if (rewritten) forwarded = new Request(url, forwarded);
+    const { headers } = forwarded;
+    if (asked !== null) headers.delete(HOST_HEADER);
+    if (rewritten) headers.set("host", url.host);
+    headers.set("cf-connecting-ip", LOOPBACK_ADDRESS);
     try {
-      const response = await answer(env, ctx, script, { way: DIRECTLY, cf }, forwarded);
-      return rewritten ? withLocalLocation(response, url, request) : response;
+      const response = await answer(env, ctx, script, { way: DIRECTLY, cf: true }, forwarded);
+      return rewritten ? withLocalLocation(response, url, origin) : response;
     } catch (error) {
       return plain(500, `Worker ${name} threw an exception (Cloudflare would answer error 1101).\n\n${told(error)}`);
     }
   },
 };
 
-export class Dispatch extends WorkerEntrypoint {
-  async fetch(request) {
+export const Dispatch = {
+  async fetch(request, env, ctx) {
     const { rcn: target, cf } = request.cf;
-    const script = await this.#script(target);
-    return answer(this.env, this.ctx, script, { ...this.#terms(script, target), cf: script.trusted ? cf : undefined }, request);
-  }
+    const { script, terms } = await dispatched(env, ctx.props, target);
+    return answer(env, ctx, script, { ...terms, ...showing(script.trusted ? cf : undefined) }, request);
+  },
+};
 
+export class DispatchCalls extends WorkerEntrypoint {
   async callMethod(method, values, target) {
-    const script = await this.#script(target);
-    return callMethod(this.env, this.ctx, script, this.#terms(script, target), method, values);
-  }
-
-  async #script(target) {
-    const script = await find(this.env, this.ctx.props.namespace, target.name);
-    if (!script) throw new Error("Worker not found.");
-    return script;
-  }
-
-  #terms(script, target) {
-    const { outbound, tails } = this.ctx.props;
-    const limits = lower(script.limits, target.limits);
-    return { way: { outbound, tails }, params: target.params, limits, caller: target.caller };
+    const { script, terms } = await dispatched(this.env, this.ctx.props, target);
+    return callMethod(this.env, this.ctx, script, terms, method, values);
   }
 }
 
-export class Service extends WorkerEntrypoint {
-  async fetch(request) {
+async function dispatched(env, { namespace, outbound, tails }, { name, limits, params, caller }) {
+  const script = await find(env, namespace, name);
+  if (!script) throw new Error("Worker not found.");
+  return { script, terms: { way: { outbound, tails }, params, limits: lower(script.limits, limits), caller } };
+}
+
+export const Service = {
+  async fetch(request, env, ctx) {
     const { rcn, cf } = request.cf;
-    const script = await this.#script();
-    return answer(this.env, this.ctx, script, { ...this.#terms(script, rcn), cf }, request);
-  }
+    const { script, terms } = await served(env, ctx.props, rcn);
+    return answer(env, ctx, script, { ...terms, ...showing(cf) }, request);
+  },
+};
 
+export class ServiceCalls extends WorkerEntrypoint {
   async callMethod(method, values, along) {
-    const script = await this.#script();
-    return callMethod(this.env, this.ctx, script, this.#terms(script, along), method, values);
+    const { script, terms } = await served(this.env, this.ctx.props, along);
+    return callMethod(this.env, this.ctx, script, terms, method, values);
   }
+}
 
-  async #script() {
-    const { namespace, service } = this.ctx.props;
-    const script = await find(this.env, namespace, service);
-    if (!script) throw new Error(`Service binding: there is no Worker named "${service}".`);
-    return script;
-  }
-
-  #terms(script, { caller }) {
-    const { entrypoint, props } = this.ctx.props;
-    return { way: DIRECTLY, entrypoint, props, limits: script.limits, caller };
-  }
+async function served(env, { namespace, service, entrypoint, props }, { caller }) {
+  const script = await find(env, namespace, service);
+  if (!script) throw new Error(`Service binding: there is no Worker named "${service}".`);
+  return { script, terms: { way: DIRECTLY, entrypoint, props, limits: script.limits, caller } };
 }
 
 export class Outbound extends WorkerEntrypoint {
@@ -109,7 +107,7 @@ export class Outbound extends WorkerEntrypoint {
     if (!script) return plain(502, `There is no outbound Worker named ${outbound.service}. Deploy it first.`);
     const { entrypoint } = outbound;
     const terms = { way: DIRECTLY, entrypoint, params, asOutbound: true, limits: script.limits, caller: rcn?.caller };
-    return answer(this.env, this.ctx, script, { ...terms, cf: rcn ? request.cf.cf : request.cf }, request);
+    return answer(this.env, this.ctx, script, { ...terms, ...showing(rcn ? request.cf.cf : request.cf) }, request);
   }
 
   async connect(socket) {
@@ -148,7 +146,7 @@ export class Tail extends WorkerEntrypoint {
       logs: item.logs.flatMap((log) => ownLog(log, this.env.MARK)),
     }));
     const props = { id: nextId(), limits: script.limits };
-    await run(this.env, this.ctx, script, DIRECTLY, props, (entry) => entry.deliver(items));
+    await run(this.env, this.ctx, script, DIRECTLY, props, CALLS, (entry) => entry.deliver(items));
   }
 }
 
@@ -193,18 +191,15 @@ function ownLog(log, mark) {
 
 async function readEdge(env) {
   const reply = await env.CONTROL.fetch("http://control/edge");
-  return reply.json();
+  return readAddresses(await reply.json());
 }
 
-/** The address as the Worker shall see it. Plain localhost and 127.0.0.1 stay what they are. */
-function address(request, suffix) {
-  const url = new URL(request.url);
-  const asked = request.headers.get(HOST_HEADER);
-  const host = asked ?? publicHost(url.hostname, suffix);
-  if (host === url.hostname) return { url, rewritten: false };
+/** Make an address the one that the Worker shall see: whether that is another one. */
+function rewrite(url, host) {
+  if (host === url.hostname) return false;
   url.host = host;
   if (!host.includes(":")) url.port = "";
-  return { url, rewritten: true };
+  return true;
 }
 
 function answering(url, { routes, domains, workersDev, defaultWorker }) {
@@ -225,16 +220,24 @@ function nothingAt(url, { routes, domains, workersDev }) {
   return `No Worker answers ${url.host}${url.pathname}.\n${list}`;
 }
 
-/** Let a script answer a request: its static files first where it says so, then its code. */
+/**
+ * Let a script answer a request: its static files first where it says so, then its code. `cf` in `terms` tells whether
+ * it sees request.cf, `init` what is changed of the request.
+ */
 async function answer(env, ctx, script, terms, request) {
   if (script.problem) return plain(503, script.problem);
   if (script.assets && !terms.entrypoint) {
     const served = await serveBeforeCode(request, script, env);
     if (served) return served;
   }
-  const { way, cf, ...rest } = terms;
-  const props = { limits: script.limits, ...rest, id: nextId(), cf: cf !== undefined };
-  return run(env, ctx, script, way, props, (entry) => entry.fetch(request, { cf: cf ?? {} }));
+  const { way, init, ...rest } = terms;
+  const props = { limits: script.limits, ...rest, id: nextId() };
+  return run(env, ctx, script, way, props, REQUESTS, (entry) => entry.fetch(request, init));
+}
+
+/** `cf` in place of what the request carries; undefined: the script sees none. */
+function showing(cf) {
+  return { cf: cf !== undefined, init: { cf: cf ?? {} } };
 }
 
 async function serveBeforeCode(request, script, env) {
@@ -258,7 +261,7 @@ function runsFirst(patterns, path) {
 async function callMethod(env, ctx, script, { way, ...terms }, method, values) {
   if (script.problem) throw new Error(script.problem);
   const props = { ...terms, id: nextId(), cf: false };
-  return run(env, ctx, script, way, props, (entry) => entry.callMethod(method, values));
+  return run(env, ctx, script, way, props, CALLS, (entry) => entry.callMethod(method, values));
 }
 
 /** For each limit the lower one of what was uploaded with the script and what the dispatcher gave. */
@@ -271,11 +274,11 @@ function lower(uploaded = {}, given = {}) {
 }
 
 // A redirect to the host that we made up for the Worker leads back to the one that the browser knows.
-function withLocalLocation(response, url, request) {
+function withLocalLocation(response, url, origin) {
   const location = response.headers.get("location");
   if (!location || !location.startsWith(`${url.origin}/`)) return response;
   const changed = new Response(response.body, response);
-  changed.headers.set("location", new URL(request.url).origin + location.slice(url.origin.length));
+  changed.headers.set("location", origin + location.slice(url.origin.length));
   return changed;
 }
 

@@ -6,18 +6,19 @@ import { current, note } from "./invocation.mjs";
 
 export const MAKERS = {
   analytics_engine: () => ({ writeDataPoint: (point) => note("data-point", point) }),
-  assets: (_binding, stub) => ({ fetch: (input, init) => outgoing(() => stub.fetch(input, init)) }),
-  dispatch_namespace: (binding, stub) => new DispatchNamespace(binding, stub),
+  assets: (_binding, { requests }) => ({ fetch: caller(requests) }),
+  dispatch_namespace: (binding, stubs) => new DispatchNamespace(binding, stubs),
   queue: (binding) => new Queue(binding.queue),
   ratelimit: (binding) => new RateLimit(binding),
   secret_key: ({ format, key, algorithm, extractable, usages }) =>
     crypto.subtle.importKey(format, format === "jwk" ? key : Uint8Array.fromBase64(key), algorithm, extractable, usages),
-  service: (_binding, stub) => callable(stub, {}),
+  service: (_binding, stubs) => callable(stubs, {}),
   unavailable: (binding) => unavailable(binding),
 };
 
-export function makeBinding(binding, stub) {
-  return MAKERS[binding.kind](binding, stub);
+/** `stubs`: where its requests go, and its other calls if it has any. */
+export function makeBinding(binding, stubs) {
+  return MAKERS[binding.kind](binding, stubs);
 }
 
 /** A subrequest to something of the platform: counted like any other, and its time is a wait. */
@@ -31,17 +32,17 @@ async function outgoing(call) {
 export const caller = (stub) => (url, init) => outgoing(() => stub.fetch(url, init));
 
 /** Something with fetch(), whose every other method is called over RPC. `target` goes along, hidden in `cf`. */
-function callable(stub, target) {
+function callable({ requests, calls }, target) {
   const along = () => ({ ...target, caller: current()?.id });
   const fetch = (input, init) =>
-    outgoing(() => stub.fetch(input, { ...init, cf: { rcn: along(), cf: init?.cf ?? input?.cf } }));
+    outgoing(() => requests.fetch(input, { ...init, cf: { rcn: along(), cf: init?.cf ?? input?.cf } }));
   return new Proxy(
     { fetch },
     {
       get(own, name) {
         if (name in own) return own[name];
         if (typeof name === "symbol" || name === "then") return undefined;
-        return (...values) => outgoing(() => stub.callMethod(name, values, along()));
+        return (...values) => outgoing(() => calls.callMethod(name, values, along()));
       },
     },
   );
@@ -49,17 +50,17 @@ function callable(stub, target) {
 
 class DispatchNamespace {
   #parameters;
-  #stub;
+  #stubs;
 
-  constructor(binding, stub) {
+  constructor(binding, stubs) {
     this.#parameters = binding.parameters;
-    this.#stub = stub;
+    this.#stubs = stubs;
   }
 
   /** At once and lazily, as Cloudflare's: whether there is such a script shows when it is called. */
   get(name, _args = {}, options = {}) {
     const target = { name: String(name), limits: options?.limits, params: this.#declared(options?.outbound) };
-    return callable(this.#stub, target);
+    return callable(this.#stubs, target);
   }
 
   #declared(outbound) {

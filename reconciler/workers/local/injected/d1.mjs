@@ -1,7 +1,7 @@
 // D1 as a Worker sees it: SQLite in the account's folder, over the platform's control plane.
 import { MAKERS, caller } from "./bindings.mjs";
 
-MAKERS.d1 = (_binding, stub) => new Database(caller(stub));
+MAKERS.d1 = (_binding, { requests }) => new Database(caller(requests));
 
 class Database {
   #call;

@@ -3,29 +3,27 @@ import { RpcTarget, WorkerEntrypoint, abortIsolate } from "cloudflare:workers";
 import { Invocation, report, started } from "./invocation.mjs";
 import { listeners, prepare } from "./prelude.mjs";
 
-/** The default export of the generated main module, around the Worker's own exports. */
-export function entrypoint(exported) {
+/**
+ * What the generated main module exports, around the Worker's own exports: an object for requests, which costs the
+ * runtime less for each than a class does, and a class for every other call.
+ */
+export function entrypoints(exported) {
   started();
-  return class extends WorkerEntrypoint {
-    async fetch(request) {
-      const { props } = this.ctx;
-      const handler = this.#handler(exported, props);
+  const requests = {
+    async fetch(request, env, context) {
+      const { props } = context;
       if (!props.cf) Object.defineProperty(request, "cf", { value: undefined, configurable: true });
-      return new Invocation(request, props).run(() => handler("fetch", request));
-    }
-
+      return new Invocation(request, props).run(() => invoke(exported, "fetch", [request], env, context));
+    },
+  };
+  class Calls extends WorkerEntrypoint {
     /** A method that a service binding or a dispatcher called. */
     async callMethod(method, values) {
-      const { props } = this.ctx;
-      const handler = this.#handler(exported, props);
-      const request = { method: "RPC", url: method };
-      return new Invocation(request, props).run(() => handler(method, ...values));
+      return this.#run({ method: "RPC", url: method }, method, values);
     }
 
     async deliver(events) {
-      const { props } = this.ctx;
-      const handler = this.#handler(exported, props);
-      return new Invocation({ method: "TAIL", url: "tail" }, props).run(() => handler("tail", events));
+      return this.#run({ method: "TAIL", url: "tail" }, "tail", [events]);
     }
 
     /** Answered as soon as every module has started: the names of what can be called. */
@@ -39,16 +37,18 @@ export function entrypoint(exported) {
       abortIsolate("evicted");
     }
 
-    #handler(exports, props) {
-      const context = userContext(this.ctx, props);
-      const env = props.asOutbound ? { ...this.env, ...props.params } : this.env;
-      const target = exports === null ? listeners : exports[props.entrypoint ?? "default"];
-      return (method, ...values) => invoke(target, method, values, env, context, props);
+    #run(request, method, values) {
+      return new Invocation(request, this.ctx.props).run(() => invoke(exported, method, values, this.env, this.ctx));
     }
-  };
+  }
+  return { requests, Calls };
 }
 
-function invoke(target, method, values, env, context, props) {
+function invoke(exported, method, values, given, real) {
+  const { props } = real;
+  const context = userContext(real, props);
+  const env = props.asOutbound ? { ...given, ...props.params } : given;
+  const target = exported === null ? listeners : exported[props.entrypoint ?? "default"];
   if (target === undefined) throw new Error(`The Worker has no entrypoint named "${props.entrypoint ?? "default"}".`);
   if (target === listeners) return listeners.dispatch(method, values[0], context);
   if (typeof target === "function" && !isClass(target)) {

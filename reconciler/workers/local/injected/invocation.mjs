@@ -11,7 +11,6 @@ import { AsyncLocalStorage } from "node:async_hooks";
 const print = console.log.bind(console);
 const now = performance.now.bind(performance);
 const date = Date.now.bind(Date);
-const later = queueMicrotask.bind(globalThis);
 const every = setInterval.bind(globalThis);
 const stop = clearInterval.bind(globalThis);
 
@@ -64,7 +63,7 @@ export class Invocation {
     this.#since = now();
     try {
       const answer = running.run(this, handler);
-      if (this.metered) this.#beat(WARM_UP);
+      if (this.metered) this.#beat();
       const result = await answer;
       this.spent();
       if (this.#suspected) await this.#prove();
@@ -82,10 +81,9 @@ export class Invocation {
   }
 
   // Most invocations end without waiting for anything, and need no heart: it starts some microtasks late.
-  #beat(ticks) {
-    if (this.#ended) return;
-    if (ticks > 0) later(() => this.#beat(ticks - 1));
-    else this.#heart = every(() => (this.#since = now()), HEARTBEAT_MS);
+  async #beat() {
+    for (let tick = 0; tick < WARM_UP; tick += 1) await null;
+    if (!this.#ended) this.#heart = every(() => (this.#since = now()), HEARTBEAT_MS);
   }
 
   /** Count one subrequest; throws when it is one too many. */
@@ -121,7 +119,7 @@ export class Invocation {
     if (!this.metered) return promise;
     this.spent();
     // The synchronous code after this call belongs to the Worker too; it ends before the microtask runs.
-    later(() => this.#quietlySpent());
+    this.#quietlySpent();
     return this.#unless(promise).then(
       (value) => {
         this.resumed();
@@ -146,7 +144,8 @@ export class Invocation {
     if (settings.suspect) line("M", this.id);
   }
 
-  #quietlySpent() {
+  async #quietlySpent() {
+    await null;
     try {
       this.spent();
     } catch {

@@ -1,7 +1,7 @@
 // Workers KV as a Worker sees it, over the platform's control plane.
 import { MAKERS, caller } from "./bindings.mjs";
 
-MAKERS.kv_namespace = (_binding, stub) => new KVNamespace(caller(stub));
+MAKERS.kv_namespace = (_binding, { requests }) => new KVNamespace(caller(requests));
 
 const ENCODER = new TextEncoder();
 const MOST_KEYS = 100; // of one bulk get

@@ -34,7 +34,7 @@ export async function prepare(given) {
   delete given[SETTINGS];
   configure({ ...settings, meter });
   install(settings.key);
-  for (const binding of settings.bindings) given[binding.name] = await makeBinding(binding, stubs[binding.name]);
+  for (const binding of settings.bindings) given[binding.name] = await makeBinding(binding, stubs[binding.name] ?? {});
   if (settings.syntax === "service-worker") serveAsScript(given);
 }
 

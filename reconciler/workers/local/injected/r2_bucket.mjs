@@ -1,7 +1,7 @@
 // R2 as a Worker sees it: objects in the account's own file, over the platform's control plane.
 import { MAKERS, caller } from "./bindings.mjs";
 
-MAKERS.r2_bucket = (_binding, stub) => new R2Bucket(caller(stub));
+MAKERS.r2_bucket = (_binding, { requests }) => new R2Bucket(caller(requests));
 
 const ENCODER = new TextEncoder();
 const LONGEST_KEY = 1024; // bytes
