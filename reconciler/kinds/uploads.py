@@ -268,10 +268,11 @@ def _remember(connection: Connection, after: Resource, worker: Worker, row: Row)
         customer=after.customer,
         tags=json.dumps(sorted(wire.marks(worker, connection.owner))),
     )
-    connection.ledger.remember(after.key.kind, {after.key.name: entry})
+    told = {after.key.kind: {after.key.name: entry}}
     injected = modules_digest(one for one in worker.modules if one.injected)
     if injected:
-        connection.ledger.remember(INJECTED, {after.key.name: Entry(injected, row.etag, row.modified_on)})
+        told[INJECTED] = {after.key.name: Entry(injected, row.etag, row.modified_on)}
+    connection.ledger.remember_all(told)
 
 
 def _secrets_to_send(

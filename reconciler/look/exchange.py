@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
@@ -133,13 +133,9 @@ class Exchange:
             content["files"] = [(one.name, (one.name, one.content, one.type)) for one in parts]
         elif body is not None:
             content["json"] = body
-        request = self._client.build_request(
-            method,
-            "/".join(_segment(one) for one in path),
-            params=dict(query or {}),
-            extensions={REPEATABLE: repeatable},
-            **content,
-        )
+        # Whole, and made here: the library parses it anew for its base and once more for its query.
+        url = f"{self._client.base_url}{'/'.join(map(_segment, path))}{_query(query)}"
+        request = self._client.build_request(method, url, extensions={REPEATABLE: repeatable}, **content)
         call = self.named(method, path)
         if request.url.host != self._client.base_url.host:
             raise Unreachable(call, 0, [], "", why="the path leads to another host")
@@ -174,6 +170,10 @@ def _segment(text: str) -> str:
     if text in ("", ".", "..") or len(text) > LONGEST_SEGMENT:
         raise UsageProblem([Problem(f'"{text[:80]}" cannot be the name of anything at Cloudflare', code="bad-name")])
     return quote(text, safe="", errors="replace")
+
+
+def _query(asked: Mapping[str, str] | None) -> str:
+    return f"?{urlencode(asked, quote_via=quote)}" if asked else ""
 
 
 def session_token(jwt: Any, call: str) -> Secret:

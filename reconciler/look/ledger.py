@@ -77,9 +77,13 @@ class Ledger:
         return self._on_database(step, {})
 
     def remember(self, kind: str, entries: Mapping[str, Entry]) -> None:
+        self.remember_all({kind: entries})
+
+    def remember_all(self, entries: Mapping[str, Mapping[str, Entry]]) -> None:
+        """Entries by kind and name, all of them or none."""
         self._write(
             "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(self._scope, kind, name, *one) for name, one in entries.items()],
+            [(self._scope, kind, name, *one) for kind, some in entries.items() for name, one in some.items()],
         )
 
     def forget(self, kind: str, names: Iterable[str]) -> None:
