@@ -132,6 +132,14 @@ def test_a_server_that_repeats_the_token_is_told_without_it() -> None:
         assert TOKEN not in str(caught.value.problems)
 
 
+def test_the_proxy_that_was_asked_for_is_asked_for_here_too() -> None:
+    """tests/cli/test_proxy.py has what goes through it."""
+    given = {"GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": "acme/platform", "RECONCILER_PROXY": "socks5://proxy:1"}
+    with pytest.raises(UsageProblem) as caught:
+        api.connect(given)
+    assert caught.value.problems[0].code == "proxy"
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
