@@ -6,11 +6,12 @@ customer in ten with a shared module beside them, one in two with a hostname of 
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks import packing
 
 NAMESPACE = "bench-production"
 ACCOUNT = "0123456789abcdef0123456789abcdef"
@@ -56,8 +57,7 @@ def write(root: Path, customers: int, *, seed: int = SEED, committed: bool = Tru
     for number in range(customers):
         _customer(root, number, random.Random(f"{seed} {number}"))  # noqa: S311 - the same numbers each time are meant
     if committed:
-        git(root, "init", "-q", "-b", "main")
-        _import(root)
+        packing.commit(root)
 
 
 def change(root: Path, customers: Sequence[int]) -> None:
@@ -69,24 +69,6 @@ def change(root: Path, customers: Sequence[int]) -> None:
 
 def git(root: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(root), *words], check=True)
-
-
-def _import(root: Path) -> None:
-    """Commit every file, into one pack as a clone comes with: `git add` would write a file for each of its objects."""
-    with subprocess.Popen(["git", "-C", str(root), "fast-import", "--quiet"], stdin=subprocess.PIPE) as importing:
-        assert importing.stdin is not None
-        importing.stdin.write(b"commit refs/heads/main\ncommitter bench <bench@localhost> 1764115200 +0000\ndata 0\n")
-        for folder, inner, files in os.walk(root):
-            inner[:] = sorted(set(inner) - {".git"})
-            for file in sorted(files):
-                path = Path(folder, file)
-                content = path.read_bytes()
-                head = f"M 100644 inline {path.relative_to(root).as_posix()}\ndata {len(content)}\n"
-                importing.stdin.write(head.encode() + content + b"\n")
-    if importing.returncode != 0:
-        raise subprocess.CalledProcessError(importing.returncode, "git fast-import")
-    git(root, "reset", "-q")
-    git(root, "update-index", "-q", "--refresh")
 
 
 def name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""How long `reconciler validate` takes, with every check: `python benchmarks/validation.py [customers] [folder]`.
+"""How long `reconciler validate` takes, with every check: `python -m benchmarks.validation [customers] [folder]`.
 
 Cold: no cache, every file is read, parsed, checked and hashed. Warm: nothing changed since. Then one customer changed,
 and one that is wrong, which has to be told. What is wanted of 100,000 customers on two cores: under 60 s cold and 5 s
@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import platforms
+from benchmarks import platforms
 
 CACHES = ".reconciler"
 
