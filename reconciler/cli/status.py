@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from reconciler.show.style import Style
     from reconciler.status import Standing
 
-_FIXED = 9 + 2 + 16 + 2 + 8 + 2 + 8  # standing, changed, digest, platform modules, and the gaps between
-_HEADINGS = ("script", "standing", "changed", "digest", "platform", "tags")
+_WIDTHS = {"standing": 9, "changed": 16, "digest": 8, "platform": 8}  # what comes between the script and its tags
+_NARROW = 100  # columns: below, the digest gives its place to the tags
 _ROLES = {"current": "good", "edited": "update", "drifted": "delete", "missing": "delete"}
 
 
@@ -74,38 +74,42 @@ def _table(found: Iterable[Standing], own: str, style: Style) -> Iterator[str]:
     """Rows as they come, customer by customer, and what there is of each in the end."""
     from reconciler.show.style import shown
 
-    script = max(20, min(40, style.width - 4 - _FIXED - 2 - 16))  # what is left, but for some of the tags
+    widths = {name: width for name, width in _WIDTHS.items() if style.width >= _NARROW or name != "digest"}
+    room = style.width - 4 - sum(width + 2 for width in widths.values()) - 16  # but for some of the tags
+    widths = {"script": max(20, min(40, room)), **widths}
     customer, standings, modules = None, Counter[str](), Counter[str]()
     for one in found:
         if customer is None:
-            yield style.paint("faint", _row(*_HEADINGS, script, style))
+            yield style.paint("faint", _row({name: name for name in widths}, "tags", widths, style))
         if one.customer != customer:
             customer = one.customer
             yield ("\n" if standings else "") + style.paint("heading", shown(customer or "no customer"))
         standings[one.standing] += 1
         if one.standing not in ("missing", "unmanaged"):
             modules[one.platform_modules] += 1
-        changed = one.modified_on[:16].replace("T", " ")
         tags = ", ".join((*one.tags, *(["protected"] if one.protected else [])))
-        digests = (one.digest[:8], one.platform_modules[:8])
-        text = _row(one.script, one.standing, changed, *digests, tags, script, style)
+        cells = {
+            "script": one.script,
+            "standing": one.standing,
+            "changed": one.modified_on[:16].replace("T", " "),
+            "digest": one.digest[:8],
+            "platform": one.platform_modules[:8],
+        }
+        text = _row(cells, tags, widths, style)
         yield f"{style.paint(_ROLES.get(one.standing, 'faint'), '●')} {text.removeprefix('  ')}"
     if not standings:
         yield "the namespace holds no such script"
         return
-    yield ""
+    yield "\n"
     if modules.keys() - {""}:
         yield f"platform modules: {', '.join(_modules(modules, own))}"
     yield ", ".join(f"{amount:,} {standing}" for standing, amount in standings.items())
 
 
-def _row(
-    name: str, standing: str, changed: str, digest: str, platform: str, tags: str, width: int, style: Style
-) -> str:
+def _row(cells: Mapping[str, str], tags: str, widths: Mapping[str, int], style: Style) -> str:
     from reconciler.show.style import cut, pad, shown
 
-    cells = ((name, width), (standing, 9), (changed, 16), (digest, 8), (platform, 8))
-    text = "  " + "  ".join(pad(shown(cell), columns) for cell, columns in cells)
+    text = "  " + "  ".join(pad(shown(cells[name]), width) for name, width in widths.items())
     return f"{text}  {cut(shown(tags), max(5, style.width - len(text) - 2))}".rstrip()
 
 

@@ -172,13 +172,16 @@ def test_status_tells_how_each_script_stands_and_what_it_runs(mixed: Path) -> No
         "initech",
         "no customer",
     ]
-    modules, summary = ran.out.splitlines()[-2:]
+    space, modules, summary = ran.out.splitlines()[-3:]
+    assert space == ""
     assert re.sub("[0-9a-f]{8}", "…", modules) == (
         "platform modules: 2 run …, as in the repository, 1 run …, 1 not known"
     )
     assert summary == "1 edited, 1 drifted, 1 orphan, 1 current, 1 missing, 1 unmanaged"
     narrow = run(mixed, "status", "--local", variables={"COLUMNS": "80"}).out.splitlines()
     assert max(len(line) for line in narrow if line[:1] in ("●", " ")) <= 80
+    assert ("digest" in ran.out, "digest" in narrow[0]) == (True, False)
+    assert any(line.endswith("basic, initech") for line in narrow)  # its place goes to the tags
 
 
 @pytest.mark.parametrize(
