@@ -25,7 +25,7 @@ from reconciler.local.database import DOUBT, FILE_NAME, MIGRATIONS, Damaged, Dat
 from reconciler.local.records import new_uuid, timestamp
 from reconciler.sqlite_file import BESIDE, is_damage, keep_a_log
 
-PATIENCE = 1.5  # seconds to wait for others to let go of a damaged account; `dev` does not before it ends
+PATIENCE = 0.8  # seconds to wait for others to let go of a damaged account; `dev` does not before it ends
 IsWhole = Callable[[sqlite3.Connection, str, str], bool]  # whether this script of this namespace can be what was sent
 _TYPES: Mapping[str, tuple[type, ...]] = {"TEXT": (str,), "INTEGER": (int,), "REAL": (float, int), "BLOB": (bytes,)}
 _PAGE = 4096  # bytes: SQLite's default, which every account has

@@ -276,11 +276,14 @@ def test_a_disk_that_gives_back_other_bytes_does_not_spoil_a_plan(folder: Path) 
     assert first in (folder / COMPILED).read_bytes(), "and the cache says it right again"
 
 
-@pytest.mark.parametrize("cache", [COMPILED, LEDGER], ids=["compiled", "ledger"])
-@pytest.mark.parametrize("damage", CACHES.values(), ids=CACHES)
-def test_a_damaged_cache_changes_nothing(folder: Path, cache: Path, damage: Callable[[Path], object]) -> None:
+# What else befalls the ledger is in tests/unit/test_ledger.py.
+DAMAGED = [(COMPILED, name) for name in CACHES] + [(LEDGER, "no file, and its log"), (LEDGER, "a journal of another")]
+
+
+@pytest.mark.parametrize(("cache", "how"), DAMAGED, ids=[f"{cache.stem}, {how}" for cache, how in DAMAGED])
+def test_a_damaged_cache_changes_nothing(folder: Path, cache: Path, how: str) -> None:
     run(folder, "plan", "--local")
-    damage(folder / cache)
+    CACHES[how](folder / cache)
     edit(folder, "customers/globex/shop.mjs", "hello", "hi")
     assert run(folder, "plan", "--local", "--exit-code").code == 3
     assert run(folder, "apply", "--local", "--yes", variables={"KEY": "value"}).code == 0
