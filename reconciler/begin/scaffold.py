@@ -5,16 +5,20 @@ Law: what is written here validates and plans (tests/cli/test_init.py). Pure: na
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 from reconciler.errors import ConfigError
 from reconciler.load import schema
 from reconciler.load.source import Source, parse
 
 _TEMPLATES = resources.files("reconciler").joinpath("templates", "repository")
-_TOP_LEVEL = re.compile(r"^[A-Za-z_\"']")
+_SCRIPTS = re.compile(r"scripts:\s*(\{\s*\})?\s*(#.*)?$")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*")  # needs no quotes, if it is no word of YAML's
+_YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 NAME = re.compile(r"(?!rcn-)[a-z0-9][a-z0-9-]*")  # its length depends on what it names
 
 
@@ -40,7 +44,7 @@ def customer(identity: str, tier: str, scripts: Mapping[str, str]) -> Mapping[st
     """A customer's folder, with a script for each name and its main module. The tier is "" where there are none."""
     text = _template("customer.yaml").replace("CUSTOMER", identity).replace("TIER", f"tier: {tier}\n" if tier else "")
     for script, main in scripts.items():
-        text = with_script(text, script, main)
+        text = with_script(text, entry(script, main))
     folder = f"customers/{identity}"
     return {f"{folder}/customer.yaml": text, **{f"{folder}/{main}": module() for main in scripts.values()}}
 
@@ -50,52 +54,70 @@ def module() -> str:
     return _template("script.mjs")
 
 
-def with_script(text: str, script: str, main: str) -> str:
-    """A customer.yaml with one more script, at the end of its scripts; comments and all else stay as they are.
+def entry(script: str, main: str, more: Sequence[str] = ()) -> list[str]:
+    """A script as it stands in a customer.yaml, without indentation; `more` are further lines of its settings."""
+    return [f"{scalar(script)}:", f"  main: {scalar(main)}", *(f"  {line}" for line in more)]
+
+
+def scalar(text: str) -> str:
+    """Text as a person writes it in YAML: without quotes where it needs none."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
+        return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def with_script(text: str, lines: Sequence[str]) -> str:
+    """A customer.yaml with one more script, an `entry`, behind its scripts. All else stays as it is, to the byte.
 
     Raises ConfigError for a text that is no YAML, and ValueError for one that has the script, or cannot be added to.
     """
     before = parse("customer.yaml", text.encode())
-    there = before.data.get("scripts") if isinstance(before.data, dict) else None
-    if isinstance(there, dict) and script in there:
-        raise ValueError(f"the customer has a script {script} already")
-    written = _in_line(before, script, main) if there else ""
-    written = written or _in_block(text, script, main)
+    wanted: dict[str, Any] = parse("entry.yaml", "\n".join(lines).encode()).data
+    data: dict[str, Any] = before.data if isinstance(before.data, dict) else {}
+    there: dict[str, Any] = data["scripts"] if isinstance(data.get("scripts"), dict) else {}
+    if known := there.keys() & wanted.keys():
+        raise ValueError(f"the customer has a script {known.pop()} already")
+    node = before.node(("scripts",))
+    written = _in_line(before, node, lines) if there and node and node.flow_style else _in_block(before, there, lines)
     try:
         after = parse("customer.yaml", written.encode()).data
     except ConfigError:
         after = None
-    if after != {**before.data, "scripts": {**(there or {}), script: {"main": main}}}:
+    if after != {**data, "scripts": {**there, **wanted}}:
         raise ValueError("its scripts are written in a way that nothing can be added to by a program")
     return written
 
 
-def _in_line(source: Source, script: str, main: str) -> str:
-    """Scripts between braces: the new one stands behind the last. "" where they stand in a block."""
-    scripts = source.node(("scripts",))
-    if scripts is None or not scripts.flow_style:
-        return ""
+def _in_line(source: Source, scripts: Any, lines: Sequence[str]) -> str:
+    """Scripts between braces: the new one stands behind the last."""
     end = scripts.value[-1][1].end_mark
-    lines = source.text.split("\n")
-    lines[end.line] = f"{lines[end.line][: end.column]}, {script}: {{main: {main}}}{lines[end.line][end.column :]}"
-    return "\n".join(lines)
+    rows = source.text.split("\n")
+    added = f", {lines[0]} {{{', '.join(line.strip() for line in lines[1:])}}}"
+    rows[end.line] = rows[end.line][: end.column] + added + rows[end.line][end.column :]
+    return "\n".join(rows)
 
 
-def _in_block(text: str, script: str, main: str) -> str:
-    lines = text.rstrip("\n").split("\n")
-    entry = [f"  {script}:", f"    main: {main}"]
-    start = next(
-        (number for number, line in enumerate(lines) if re.match(r"scripts:\s*(\{\s*\})?\s*(#.*)?$", line)), None
-    )
-    if start is None:
-        return "\n".join([*lines, "", "scripts:", *entry, ""])
-    lines[start] = re.sub(r"\{\s*\}", "", lines[start]).rstrip()
-    end = next((number for number in range(start + 1, len(lines)) if _TOP_LEVEL.match(lines[number])), len(lines))
-    while end > start + 1 and not lines[end - 1].strip():
-        end -= 1
-    indent = next((re.match(r" +", line) for line in lines[start + 1 : end] if line.startswith(" ")), None)
-    width = len(indent[0]) if indent else 2
-    return "\n".join([*lines[:end], *(line.replace("  ", " " * width) for line in entry), *lines[end:], ""])
+def _in_block(source: Source, there: Mapping[str, Any], lines: Sequence[str]) -> str:
+    """Scripts on lines of their own, or none yet. Comments that are indented belong to them."""
+    text = source.text
+    tail = "\r" if "\r\n" in text else ""
+    rows = text.split("\n")
+    begins = next((number for number, row in enumerate(rows) if _SCRIPTS.match(row)), None)
+    if begins is None:
+        rows = [*(row.removesuffix("\r") + tail for row in text.rstrip().split("\n")), tail, f"scripts:{tail}", ""]
+        begins = len(rows) - 2
+    rows[begins] = re.sub(r"\s*\{\s*\}", "", rows[begins])
+    indent = " " * (source.where_key(("scripts", next(iter(there)))).column - 1 if there else 2)
+    ends = begins + 1
+    for number, row in enumerate(rows[begins + 1 :], begins + 1):
+        if row.strip() and row[0].isspace():
+            ends = number + 1
+        elif row.strip() and not row.startswith("#"):
+            break
+    added = [indent + line.replace("  ", indent, 1) if line.startswith("  ") else indent + line for line in lines]
+    if ends == len(rows):  # the last line had no end
+        rows[-1] += tail
+    return "\n".join([*rows[:ends], *(f"{line}{tail}" for line in added), *(rows[ends:] or [""])])
 
 
 def _template(name: str) -> str:

@@ -126,7 +126,7 @@ def _script(folder: Path, name: str, customer: str | None) -> int:
     if main.exists():
         raise _refused(f"{main.relative_to(root)} exists already")
     try:
-        text = scaffold.with_script(files.read(file), name, main.name)
+        text = scaffold.with_script(files.read(file), scaffold.entry(name, main.name))
     except ValueError as error:
         raise _refused(f"{file.relative_to(root)}: {error}") from None
     _write(root, {str(main.relative_to(root)): scaffold.module()})

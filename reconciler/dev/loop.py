@@ -89,7 +89,7 @@ class Loop:
 
         done = platform.reconcile(cause, told=progress, stopped=self._stopping.is_set)
         self._terminal.finish()
-        for line in show.round_lines(done, self._terminal.style):
+        for line in show.round_lines(done, before, self._terminal.style):
             self._terminal.data(line)
         if problems := show.problems(done, before):
             self._terminal.problems(problems)
@@ -104,6 +104,9 @@ class Loop:
         self._terminal.data("")
         for line in show.places(platform.addresses(), platform.server.url, style):
             self._terminal.data(line)
+        if not once:
+            for line in show.for_other_tools(platform.server.url, platform.rounds.account_id):
+                self._terminal.data(style.paint("faint", line))
         self._terminal.data("")
         parts = [f"ready in {took:.2f} s", *([f"fault: {self._settings.fault}"] if self._settings.fault else [])]
         if not once:

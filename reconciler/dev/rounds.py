@@ -188,6 +188,11 @@ class Rounds:
             self._apis[account] = self._account.connect(account)
         return self._apis[account]
 
+    @property
+    def account_id(self) -> str:
+        """Of the account that rounds write to."""
+        return self._account.id if self.repository is None else self._account_id(self.repository)
+
     def _account_id(self, repository: Repository) -> str:
         return repository.platform.account_id or self._account.id
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from reconciler.dev.urls import Address
 from reconciler.errors import Problem
 from reconciler.load.repository import Repository
 from reconciler.local.api import LOCAL_TOKEN, PREFIX
-from reconciler.plan import Action
+from reconciler.plan import Action, Plan
 from reconciler.plan.results import Outcome, Result
 from reconciler.show import results_text
 from reconciler.show.style import Style, pad, shown
@@ -67,14 +68,23 @@ def places(addresses: Sequence[Address], api_url: str, style: Style) -> Iterator
         yield style.paint("faint", f"  … and {len(addresses) - MOST_ADDRESSES:,} more on the dashboard")
     yield ""
     yield f"  {pad('dashboard', wide)}  {style.paint('place', f'{api_url}/')}"
-    yield f"  {pad('API', wide)}  {style.paint('place', f'{api_url}{PREFIX}')}" + style.paint(
-        "faint", f"  CLOUDFLARE_API_TOKEN={LOCAL_TOKEN}"
-    )
+    yield f"  {pad('API', wide)}  {style.paint('place', f'{api_url}{PREFIX}')}"
 
 
-def round_lines(done: Round, style: Style) -> Iterator[str]:
-    """What a save did; nothing for one that changed nothing."""
-    if done.quiet:
+def for_other_tools(api_url: str, account: str) -> Iterator[str]:
+    """What wrangler and Cloudflare's SDKs are told of the local account, to be copied into another terminal.
+
+    The token opens accounts on this machine only. The SDKs read the last variable, wrangler the one before.
+    """
+    told = {"CLOUDFLARE_ACCOUNT_ID": account, "CLOUDFLARE_API_TOKEN": LOCAL_TOKEN}
+    told |= dict.fromkeys(("CLOUDFLARE_API_BASE_URL", "CLOUDFLARE_BASE_URL"), api_url + PREFIX)
+    yield "  for wrangler and SDKs:"
+    yield f"  export {' '.join(f'{name}={shlex.quote(value)}' for name, value in told.items())}"
+
+
+def round_lines(done: Round, before: Round | None, style: Style) -> Iterator[str]:
+    """What a save did; nothing for one that changed nothing, and where only the same is withheld as before."""
+    if done.quiet or _repeats(done, before):
         return
     clock = style.paint("faint", time.strftime("%H:%M:%S", time.localtime(done.at)))
     yield f"{clock}  {shown(done.cause)}"
@@ -87,24 +97,34 @@ def round_lines(done: Round, style: Style) -> Iterator[str]:
 
 
 def problems(done: Round, before: Round | None) -> list[Problem]:
-    """What stands in the way, in the files or of the guards; and warnings, those of the round before left out."""
+    """What is wrong in the files; else warnings and what the guards refuse, what the round before told left out."""
     if done.plan is None:
         return list(done.problems)
-    told = before.plan.warnings if before is not None and before.plan is not None else ()
+    told = _told(before.plan) if before is not None and before.plan is not None else []
     known = {(one.where, one.what) for one in told}
-    fresh = [one for one in done.plan.warnings if (one.where, one.what) not in known]
-    return fresh if done.quiet else [*fresh, *done.plan.problems, *done.plan.refusals]
+    return [one for one in _told(done.plan) if (one.where, one.what) not in known]
 
 
 def advice(done: Round, before: Round | None, *, had: bool) -> str:
     """What a round means for what runs; "" where that goes without saying."""
     if done.problems:
         return "nothing was sent: what was live stays live" if had else "nothing runs yet: save a file to try again"
-    if done.plan is not None and done.plan.withheld and not done.quiet:
+    if done.plan is not None and done.plan.withheld and not _repeats(done, before):
         return "the guards are those of production; `reconciler apply --local --allow-deletes N` lets these go here"
     if done.quiet and before is not None and before.problems:
         return "mended: what is live is what the files say"
     return ""
+
+
+def _told(plan: Plan) -> list[Problem]:
+    return [*plan.warnings, *plan.problems, *plan.refusals]
+
+
+def _repeats(done: Round, before: Round | None) -> bool:
+    """Whether nothing came of it, and what stands in the way is what stood there already."""
+    if done.plan is None or done.results or before is None or before.plan is None:
+        return False
+    return _told(done.plan) == _told(before.plan) and done.plan.withheld == before.plan.withheld
 
 
 def _outcome(done: Round, style: Style) -> str:

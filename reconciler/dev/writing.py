@@ -7,7 +7,6 @@ and comment that it had: a new script is added to it as a person would write it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,20 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.begin import scaffold
 from reconciler.dev.views import EDITABLE
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.load import files, schema
 from reconciler.load.customer_file import CUSTOMER_ID
 from reconciler.load.files import CUSTOMER_FILE
 from reconciler.load.repository import Customer, Repository
-from reconciler.load.source import Source, parse
 
 CUSTOMERS = "customers"
 NEW = "+"  # the choice of a customer that is not there yet
 _SCRIPT = re.compile(schema.SCRIPT_NAME)
 _TAG = re.compile(schema.TAG)
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./-]+)*")  # needs no quotes, if it is no word of YAML's
-_YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 TEMPLATE = """export default {
   async fetch(request, env) {
     return new Response(`Hello from ${new URL(request.url).hostname}\\n`);
@@ -84,7 +81,7 @@ def files_of(form: NewScript, repository: Repository) -> dict[str, bytes]:
     if problems:
         raise ConfigError(problems)
     lines = _script_lines(form, main)
-    customer = _extended(repository, owner, form.script, lines) if owner else _customer_text(form, folder, lines)
+    customer = _extended(repository, owner, lines) if owner else _customer_text(form, folder, lines)
     return {f"{folder}/{CUSTOMER_FILE}": customer.encode(), place: _normal(form.code).encode()}
 
 
@@ -197,14 +194,13 @@ def _script_lines(form: NewScript, main: str) -> list[str]:
     """A script's entry in customer.yaml, without indentation."""
     limits = [("cpu_ms", form.cpu_ms), ("subrequests", form.subrequests)]
     told = ", ".join(f"{name}: {value}" for name, value in limits if value)
-    tags = ", ".join(_scalar(tag) for tag in _tags(form))
-    return [
-        f"{_scalar(form.script)}:",
-        f"  main: {_scalar(main)}",
-        *([f"  tags: [{tags}]"] if tags else []),
-        *([f"  limits: {{{told}}}"] if told else []),
-        *([f"  outbound_worker: {_scalar(form.outbound_worker)}"] if form.outbound_worker else []),
+    tags = ", ".join(scaffold.scalar(tag) for tag in _tags(form))
+    settings = [
+        *([f"tags: [{tags}]"] if tags else []),
+        *([f"limits: {{{told}}}"] if told else []),
+        *([f"outbound_worker: {scaffold.scalar(form.outbound_worker)}"] if form.outbound_worker else []),
     ]
+    return scaffold.entry(form.script, main, settings)
 
 
 def _customer_text(form: NewScript, folder: str, lines: list[str]) -> str:
@@ -212,8 +208,8 @@ def _customer_text(form: NewScript, folder: str, lines: list[str]) -> str:
     return "\n".join(
         [
             f"# yaml-language-server: $schema={up}schemas/customer.schema.json",
-            f"name: {_scalar(form.new_name or form.new_id)}",
-            *([f"tier: {_scalar(form.tier)}"] if form.tier else []),
+            f"name: {scaffold.scalar(form.new_name or form.new_id)}",
+            *([f"tier: {scaffold.scalar(form.tier)}"] if form.tier else []),
             "",
             "scripts:",
             *(f"  {line}" for line in lines),
@@ -222,54 +218,18 @@ def _customer_text(form: NewScript, folder: str, lines: list[str]) -> str:
     )
 
 
-def _extended(repository: Repository, owner: Customer, script: str, lines: list[str]) -> str:
+def _extended(repository: Repository, owner: Customer, lines: list[str]) -> str:
     """customer.yaml with one more script at the end of `scripts`. Everything else stays as it is, to the byte."""
     file = f"{owner.folder}/{CUSTOMER_FILE}"
-    source = parse(file, files.read_below(repository.root, file))
-    text = _inserted(source, lines)
-    if text is not None:
-        found = parse(file, text.encode())
-        if _without(found, script) == source.data and list(found.data["scripts"])[-1] == script:
-            return text
-    problem = _wrong(
-        f"a script cannot be added to {file} by itself", "add it to the file, from the customer's page or your editor"
-    )
-    raise ConfigError([problem])
-
-
-def _inserted(source: Source, lines: list[str]) -> str | None:
-    """None where `scripts` is not written as a block."""
-    rows = source.text.split("\n")
-    names = list(source.data["scripts"])
-    begins = next((n for n, row in enumerate(rows) if re.match(r"scripts:\s*(#.*)?$", row)), None)
-    if begins is None or not names:
-        return None
-    indent = " " * (source.where_key(("scripts", names[0])).column - 1)
-    ends = begins + 1
-    for number in range(begins + 1, len(rows)):
-        row = rows[number].rstrip("\r")
-        if row.strip() and not row[0].isspace():
-            if not row.startswith("#"):
-                break
-        elif row.strip():
-            ends = number + 1
-    tail = "\r" if rows[begins].endswith("\r") else ""
-    return "\n".join([*rows[:ends], tail, *(f"{indent}{line}{tail}" for line in lines), *(rows[ends:] or [""])])
-
-
-def _without(source: Source, script: str) -> object:
-    return {**source.data, "scripts": {name: one for name, one in source.data["scripts"].items() if name != script}}
+    try:
+        return scaffold.with_script(files.read_below(repository.root, file).decode(), lines)
+    except ValueError as error:
+        fix = "add it to the file, from the customer's page or your editor"
+        raise ConfigError([_wrong(f"a script cannot be added to {file}: {error}", fix)]) from None
 
 
 def _tags(form: NewScript) -> list[str]:
     return list(dict.fromkeys(re.split(r"[\s,]+", form.tags.strip()))) if form.tags.strip() else []
-
-
-def _scalar(text: str) -> str:
-    """Text as a person writes it in YAML: without quotes where it needs none."""
-    if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
-        return text
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _normal(text: str) -> str:

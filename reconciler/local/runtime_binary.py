@@ -25,9 +25,7 @@ _PACKAGES = {
 def find_workerd(root: Path, environment: Mapping[str, str] = os.environ) -> Path:
     """The binary: $RECONCILER_WORKERD, else from node_modules at or above `root` or here, else from the cache."""
     if given := environment.get(VARIABLE):
-        if Path(given).is_file():
-            return Path(given)
-        raise LocalError([_missing(f"{VARIABLE} names {given}, which is no file")])
+        return _named(Path(given))
     for candidate in _candidates(root, environment):
         if candidate.is_file():
             return candidate
@@ -48,14 +46,35 @@ def compatibility_date(binary: Path) -> str:
     return found[0]
 
 
+def _named(given: Path) -> Path:
+    """What $RECONCILER_WORKERD names; for npm's script (node_modules/.bin/workerd) the binary that it starts."""
+    if not given.is_file():
+        raise LocalError([_missing(f"{VARIABLE} names {given}, which is no file")])
+    with given.open("rb") as file:
+        began = file.readline(200)
+    if not (began.startswith(b"#!") and b"node" in began):
+        return given
+    for candidate in _packaged(given.resolve().parent):
+        if candidate.is_file():
+            return candidate
+    why = f"{VARIABLE} names {given}, a script of npm's, and no node_modules above it has the binary for this machine"
+    raise LocalError([_missing(why)])
+
+
 def _candidates(root: Path, environment: Mapping[str, str]) -> Iterator[Path]:
     package = _PACKAGES.get((sys.platform, platform.machine()))
     if package is None:
         return
     for start in dict.fromkeys((root.resolve(), Path.cwd())):
+        yield from _packaged(start)
+    yield _cache_folder(environment) / "reconciler" / package / "workerd"
+
+
+def _packaged(start: Path) -> Iterator[Path]:
+    """Where npm puts the binary for this machine, at `start` and above."""
+    if package := _PACKAGES.get((sys.platform, platform.machine())):
         for folder in (start, *start.parents):
             yield folder / "node_modules" / "@cloudflare" / package / "bin" / "workerd"
-    yield _cache_folder(environment) / "reconciler" / package / "workerd"
 
 
 def _cache_folder(environment: Mapping[str, str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from reconciler.begin.scaffold import with_script
+from reconciler.begin.scaffold import entry, with_script
 from reconciler.cli import reconciler
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(tmp_path: Path, words:
     ],
 )
 def test_a_script_is_added_without_touching_what_is_there(before: str, after: str) -> None:
-    assert with_script(before, "s", "s.mjs") == after
+    assert with_script(before, entry("s", "s.mjs")) == after
 
 
 def test_a_repository_without_workflows_gets_them_and_never_a_bare_name_to_install(tmp_path: Path) -> None:

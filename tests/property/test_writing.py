@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from reconciler.begin import scaffold
 from reconciler.dev import writing
 from reconciler.errors import ConfigError
 from reconciler.load.source import parse
@@ -27,7 +28,7 @@ def customers(draw: st.DrawFn) -> str:
     for name in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True)):
         body = draw(BODIES).replace("{i}", indent)
         between = " " if body.startswith("{") else f"\n{indent}{indent}"
-        scripts += f"{draw(COMMENTS)}{indent}{writing._scalar(name)}:{between}{body}\n"  # quoted as needed
+        scripts += f"{draw(COMMENTS)}{indent}{scaffold.scalar(name)}:{between}{body}\n"  # quoted as needed
     text = f"{draw(COMMENTS)}name: X\nscripts:{draw(st.sampled_from(['', ' # all']))}\n{scripts.rstrip()}{draw(ENDS)}"
     return text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
 
@@ -39,15 +40,16 @@ def test_a_script_is_added_and_every_line_stays(text: str) -> None:
     source = parse("customers/x/customer.yaml", text.encode())
     if "new-one" in source.data["scripts"]:
         return
-    found = writing._inserted(source, ["new-one:", "  main: new.mjs"])
-    assert found is not None
+    found = scaffold.with_script(text, scaffold.entry("new-one", "new.mjs"))
     again = parse("customers/x/customer.yaml", found.encode())
     assert again.data["scripts"] == {**source.data["scripts"], "new-one": {"main": "new.mjs"}}
     assert list(again.data["scripts"])[-1] == "new-one"
     assert {**again.data, "scripts": source.data["scripts"]} == source.data
-    kept = [line for line in found.split("\n") if line.strip()]
-    for line in [line for line in text.split("\n") if line.strip()]:
+    kept = [line for line in found.splitlines() if line.strip()]
+    for line in [line for line in text.splitlines() if line.strip()]:
         assert line in kept
+    if "\r\n" in text:
+        assert found.count("\r\n") == found.count("\n")
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=20))
@@ -58,7 +60,7 @@ def test_a_script_is_added_and_every_line_stays(text: str) -> None:
 @example("Null")
 def test_a_written_scalar_is_read_as_the_same_text(text: str) -> None:
     try:
-        found = parse("x.yaml", f"name: {writing._scalar(text)}\n".encode())
+        found = parse("x.yaml", f"name: {scaffold.scalar(text)}\n".encode())
     except ConfigError:
         pytest.skip("YAML has no way to write these characters")
     assert found.data == {"name": text}

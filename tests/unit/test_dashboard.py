@@ -168,7 +168,7 @@ def test_a_new_script_is_added_as_a_person_would(pages: Pages, root: Path) -> No
     reply = pages.post("/new", **NEW)
     assert (reply.status_code, reply.headers["location"]) == (303, "/scripts/globex-blog")
     text = (root / "customers/globex/customer.yaml").read_text()
-    added = "\n  globex-blog:\n    main: globex-blog.mjs\n    tags: [news, beta]\n    limits: {cpu_ms: 20}\n"
+    added = "  globex-blog:\n    main: globex-blog.mjs\n    tags: [news, beta]\n    limits: {cpu_ms: 20}\n"
     assert text == GLOBEX.replace("    main: api/main.mjs\n", f"    main: api/main.mjs\n{added}")
     assert (root / "customers/globex/globex-blog.mjs").read_bytes() == NEW["code"].replace("\r\n", "\n").encode()
     assert pages.store.row("acme-production", "globex-blog") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 import time
@@ -18,8 +19,10 @@ from reconciler.dev.rounds import Round
 from reconciler.dev.watching import Watch, told, watched_folders
 from reconciler.errors import Problem, Severity
 from reconciler.load import config
+from reconciler.local.api import LOCAL_TOKEN
 from reconciler.local.faults import NAMED
-from reconciler.plan import Plan
+from reconciler.model import Key, Resource
+from reconciler.plan import Action, Cause, Change, Plan
 from reconciler.plan.results import Outcome
 from reconciler.show.style import plain
 from tests import small_platform
@@ -138,9 +141,9 @@ def test_a_request_that_the_dispatcher_passed_on_is_told_once() -> None:
 
 
 def test_a_round_without_a_change_says_nothing() -> None:
-    assert list(show.round_lines(Round(1, 0.0, "x", 0.1), plain())) == []
+    assert list(show.round_lines(Round(1, 0.0, "x", 0.1), None, plain())) == []
     broken = Round(2, 0.0, "x", 0.1, (Problem("no"),))
-    assert len(list(show.round_lines(broken, plain()))) == 1
+    assert len(list(show.round_lines(broken, None, plain()))) == 1
     assert show.advice(broken, None, had=True) == "nothing was sent: what was live stays live"
     assert show.problems(broken, None) == list(broken.problems)
     assert show.advice(Round(3, 0.0, "x", 0.1), broken, had=True) == "mended: what is live is what the files say"
@@ -151,6 +154,31 @@ def test_a_warning_is_told_in_the_round_that_it_comes_with() -> None:
     first, second = Round(1, 0.0, "x", 0.1, (), warned), Round(2, 0.0, "x", 0.1, (), warned)
     assert show.problems(first, None) == list(warned.warnings)
     assert show.problems(second, first) == []
+
+
+def test_what_the_guards_withhold_is_told_once() -> None:
+    key = Key("user_worker", "globex-shop")
+    gone = Change(Action.DELETE, key, Cause.REMOVED, before=Resource(key, ""), after=None)
+    held = Plan("acme", "production", withheld=(gone,), refusals=(Problem("too many"),))
+    first, second = Round(1, 0.0, "start", 0.1, (), held), Round(2, 0.0, "a save", 0.1, (), held)
+    assert next(show.round_lines(first, None, plain())).endswith("  start")
+    assert show.problems(first, None) == list(held.refusals)
+    assert "--allow-deletes" in show.advice(first, None, had=True)
+    assert list(show.round_lines(second, first, plain())) == []
+    assert show.problems(second, first) == []
+    assert show.advice(second, first, had=True) == ""
+
+
+def test_other_tools_are_told_of_the_local_account_in_a_line_to_copy() -> None:
+    _, line = show.for_other_tools("http://127.0.0.1:8788", "0" * 32)
+    name, *exported = shlex.split(line)
+    assert name == "export"
+    assert dict(one.split("=", 1) for one in exported) == {
+        "CLOUDFLARE_ACCOUNT_ID": "0" * 32,
+        "CLOUDFLARE_API_TOKEN": LOCAL_TOKEN,
+        "CLOUDFLARE_API_BASE_URL": "http://127.0.0.1:8788/client/v4",
+        "CLOUDFLARE_BASE_URL": "http://127.0.0.1:8788/client/v4",
+    }
 
 
 # Colours

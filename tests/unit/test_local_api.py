@@ -172,6 +172,14 @@ def test_a_request_with_something_wrong_has_its_own_code(
 
 
 @pytest.mark.parametrize(
+    "path",
+    [f"{SHOP}/versions", f"{SHOP}/deployments", f"{SHOP}/schedules", f"/accounts/{ACCOUNT}/queues"],
+)
+def test_what_is_not_built_answers_as_a_path_that_is_not_there(client: httpx.Client, path: str) -> None:
+    assert code_of(client.get(path)) == (404, 7003)
+
+
+@pytest.mark.parametrize(
     ("header", "refusal"),
     [
         (None, (400, 9106)),

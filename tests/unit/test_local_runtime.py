@@ -35,6 +35,16 @@ def test_a_named_binary_that_is_missing_is_told_with_its_path(tmp_path: Path) ->
     assert f"workerd@{VERSION}" in problem.fix
 
 
+def test_npms_own_script_of_that_name_stands_for_the_binary_that_it_starts(tmp_path: Path) -> None:
+    script = find_workerd(Path(__file__).parent, {}).parents[3] / ".bin" / "workerd"
+    assert find_workerd(tmp_path, {"RECONCILER_WORKERD": str(script)}).read_bytes()[:2] != b"#!"
+    alone = tmp_path / "workerd"
+    alone.write_text("#!/usr/bin/env node\n")
+    with pytest.raises(LocalError) as caught:
+        find_workerd(tmp_path, {"RECONCILER_WORKERD": str(alone)})
+    assert "a script of npm's, and no node_modules above it has the binary" in caught.value.problems[0].why
+
+
 def test_the_version_to_install_is_the_one_that_is_tested() -> None:
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
     assert package["devDependencies"]["workerd"] == VERSION
