@@ -206,6 +206,7 @@ def _telling(options: Options, connection: Connection) -> Iterator[Connection]:
     try:
         yield connection
     finally:
+        connection.ledger.close()
         lost = connection.ledger.lost
         if lost:
             told = f"the ledger was of no use ({lost}): this costs calls, and nothing else"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -57,7 +59,18 @@ class Ledger:
     def __init__(self, path: Path, scope: str, *, patience: float = 10.0) -> None:
         self._path, self._scope = path, scope
         self._patience = patience  # seconds to wait for another process that writes
+        self._lock = threading.Lock()
+        # The connection that writes, kept: whenever the last one of a file is closed, SQLite writes its log into the
+        # file and waits for the disk, which takes longer than the upload that is to be remembered.
+        self._writer: list[sqlite3.Connection] = []
+        self._written: tuple[int, int] | None = None  # the file that it writes to
+        self._finish = weakref.finalize(self, _close, self._writer)
         self.lost = ""  # why it had to start anew; "" when it did not
+
+    def close(self) -> None:
+        """Let go of the file; what is asked or told after that opens it again."""
+        with self._lock:
+            _close(self._writer)
 
     def entries(self, kind: str) -> dict[str, Entry]:
         return self.entries_but(kind, _nothing)
@@ -104,25 +117,46 @@ class Ledger:
 
     def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
         """A ledger that cannot be written costs the next run time and nothing else, so that is told and no more."""
-        if rows:
-            self._on_database(lambda database: _write_all(database, statement, rows), None)
+        with self._lock:
+            if rows:
+                self._tried(lambda: self._write_all(statement, rows))
+
+    def _write_all(self, statement: str, rows: list[tuple[str, ...]]) -> None:
+        if self._written != _identity(self._path):  # another process has made it anew
+            _close(self._writer)
+        if not self._writer:
+            self._writer.append(self._open())
+            self._written = _identity(self._path)
+        try:
+            with self._writer[0] as database:
+                database.executemany(statement, rows)
+        except BaseException:
+            _close(self._writer)
+            raise
 
     def _on_database(self, step: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
+        def on_its_own() -> tuple[_T]:
+            with closing(self._open()) as database:
+                return (step(database),)
+
+        found = self._tried(on_its_own)
+        return found[0] if found else nothing
+
+    def _tried(self, step: Callable[[], _T]) -> _T | None:
         """A damaged file is made anew and tried once more; one that is locked, read-only or full is let be."""
         for _ in range(2):
             try:
-                with closing(self._open()) as database:
-                    return step(database)
+                return step()
             except (sqlite3.Error, OSError, UnicodeError) as error:
                 self.lost = f"{self._path.name}: {error}"
                 if not is_damage(error):
                     break
                 self._remove()
-        return nothing
+        return None
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=self._patience)
+        database = sqlite3.connect(self._path, timeout=self._patience, check_same_thread=False)
         try:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _SCHEMA):
@@ -159,9 +193,17 @@ def _rows(database: sqlite3.Connection, statement: str, values: tuple[str, ...])
     yield from database.execute(statement, values)
 
 
-def _write_all(database: sqlite3.Connection, statement: str, rows: list[tuple[str, ...]]) -> None:
-    with database:
-        database.executemany(statement, rows)
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _tags(text: str) -> str:

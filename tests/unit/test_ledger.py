@@ -42,6 +42,30 @@ def test_what_is_forgotten_is_gone(path: Path) -> None:
     assert ledger.entries("user_worker") == {"api": ENTRY} and not ledger.lost
 
 
+def test_many_writes_share_one_log_and_the_last_to_let_go_writes_it_into_the_file(path: Path) -> None:
+    ledger, log = Ledger(path, "a"), Path(f"{path}-wal")
+    for number in range(3):
+        ledger.remember("user_worker", {f"shop-{number}": ENTRY})
+        assert log.stat().st_size > 0  # written into the file after each, it would take longer than an upload
+    ledger.close()
+    assert not log.exists()
+    ledger.remember("user_worker", {"later": ENTRY})
+    assert len(ledger.entries("user_worker")) == 4 and not ledger.lost
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_a_file_that_others_made_anew_is_the_one_that_is_written_to(path: Path, another: bool) -> None:
+    ledger = Ledger(path, "a")
+    ledger.remember("user_worker", {"shop": ENTRY})
+    for file in path.parent.iterdir():
+        file.unlink()
+    if another:
+        Ledger(path, "a").remember("user_worker", {"others": ENTRY})
+    ledger.remember("user_worker", {"api": ENTRY})
+    assert Ledger(path, "a").entries("user_worker").keys() == ({"others", "api"} if another else {"api"})
+    assert not ledger.lost
+
+
 def test_answers_are_kept_by_question(path: Path) -> None:
     Ledger(path, "a").learn({"tags": "no"})
     Ledger(path, "a").learn({"tags": "yes", "etag": "yes"})
