@@ -118,8 +118,9 @@ def see(connection: Connection, *, progress: Callable[[int], None] | None = None
     listed = ahead.listed() if ahead else list_namespace(connection.api, connection.namespace, progress)
     seen = look(connection.api, _interest(connection), listed, known)
     connection.ledger.remember(user_worker.READ, seen.read_tags)
-    rows = tuple(row for row in seen.scripts.rows if not user_worker.is_gone(row, connection))
-    seen = replace(seen, scripts=replace(seen.scripts, rows=rows))
+    if connection.remembered(user_worker.GONE):
+        rows = tuple(row for row in seen.scripts.rows if not user_worker.is_gone(row, connection))
+        seen = replace(seen, scripts=replace(seen.scripts, rows=rows))
     if seen.namespace is None or not seen.incomplete_because:
         return seen
     names = sorted(script.name for script in connection.repository.scripts())

@@ -161,7 +161,7 @@ class Api:
             seen.add(cursor)
         if not because and len(rows) < total:
             because = f"the listing shows {len(rows)} scripts and says that there are {total}"
-        return Listing(tuple(rows[name] for name in sorted(rows)), pages, because)
+        return Listing(tuple(map(rows.__getitem__, sorted(rows))), pages, because)
 
     def workers(self) -> tuple[Row, ...]:
         """The ordinary Workers of the account, in one reply. One that does not show them all is an error: a name that
