@@ -1,4 +1,4 @@
-"""What holds for every SQLite file of ours: when it is damaged, what lies beside it, and how it gets its log."""
+"""What holds for every SQLite file of ours: its damage, the files beside it, its log, and the text that it takes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ def is_damage(error: Exception) -> bool:
     """Whether the file itself is at fault, and not what is around it."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return isinstance(error, sqlite3.Error) and code & 0xFF not in _AROUND_IT
+
+
+def is_unicode(text: str) -> bool:
+    """A file's name may be any bytes, and then stands as surrogates, which no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def keep_a_log(database: sqlite3.Connection, patience: float) -> None:

@@ -32,6 +32,7 @@ from reconciler.load.compiled_cache import Cache, Known
 from reconciler.load.files import CUSTOMER_FILE, Folder
 from reconciler.load.repository import Customer, Terms
 from reconciler.model import canonical
+from reconciler.sqlite_file import is_unicode
 
 # The folders whose code a compiled row depends on, beside the modules of the top level.
 COMPILED_BY = ("load", "routing")
@@ -107,17 +108,8 @@ def _to_keep(fresh: Mapping[str, Came], tree: Tree) -> Iterator[Known]:
     around = {above for path in tree.states for above in _above(posixpath.dirname(path))} if fresh else set()
     for path, one in fresh.items():
         clean = one.row is not None and not one.problems and tree.states[path] and path not in around
-        if clean and one.row is not None and all(map(_is_unicode, one.row)):
+        if clean and one.row is not None and all(map(is_unicode, one.row)):
             yield Known(tree.states[path], one.row)
-
-
-def _is_unicode(text: str) -> bool:
-    """A file's name may be any bytes, and then stands as surrogates, which no database takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is(known: Known | None, state: str) -> bool:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from reconciler.errors import LocalError, Problem, Severity
 from reconciler.local.database import DOUBT, FILE_NAME, MIGRATIONS, Damaged, Database, unusable
 from reconciler.local.records import new_uuid, timestamp
-from reconciler.sqlite_file import BESIDE, is_damage, keep_a_log
+from reconciler.sqlite_file import BESIDE, is_damage, is_unicode, keep_a_log
 
 PATIENCE = 0.8  # seconds to wait for others to let go of a damaged account; `dev` does not before it ends
 IsWhole = Callable[[sqlite3.Connection, str, str], bool]  # whether this script of this namespace can be what was sent
@@ -44,6 +44,7 @@ _BELONG = (
     ("r2_parts", "upload", "r2_uploads", "id"),
     ("asset_scopes", "hash", "assets", "hash"),
 )
+_SCRIPTS = "SELECT namespace, name FROM scripts"
 _OF_A_SCRIPT = ("modules", "secrets", "manifests")
 
 
@@ -115,7 +116,7 @@ def _wrong(folder: Path, is_whole: IsWhole) -> str:
                 for row in _rows(there, table, "ASC"):
                     if not table.takes(row):
                         return f"a row of {table.name} is not what it holds"
-            named = there.execute("SELECT namespace, name FROM scripts").fetchall()
+            named = there.execute(_SCRIPTS).fetchall()
             broken = [name for namespace, name in named if not is_whole(there, namespace, name)]
             return f"the script {broken[0]} is not what was uploaded" if broken else ""
     except Damaged as error:
@@ -187,7 +188,7 @@ class _Table(NamedTuple):
             return False
         if isinstance(value, str) and (name in _JSON or (name == "content" and self.name in _JSON_CONTENT)):
             return _is_json(value)
-        return not isinstance(value, str) or _is_unicode(value)
+        return not isinstance(value, str) or is_unicode(value)
 
 
 def _tables(database: sqlite3.Connection) -> list[_Table]:
@@ -215,8 +216,9 @@ def _taken_over(file: Path, into: sqlite3.Connection, is_whole: IsWhole) -> tupl
             if hole := _copied(source, table, into):
                 holes[table.name] = hole
     for table_name, column, owner, key in _BELONG:
-        into.execute(f"DELETE FROM {table_name} WHERE {column} NOT IN (SELECT {key} FROM {owner})")  # noqa: S608
-    seen = into.execute("SELECT namespace, name FROM scripts").fetchall()
+        alone = f"DELETE FROM {table_name} WHERE {column} NOT IN (SELECT {key} FROM {owner})"  # noqa: S608 - our own
+        into.execute(alone)
+    seen = into.execute(_SCRIPTS).fetchall()
     for one in seen:
         if not is_whole(into, *one):
             _leave_out(into, *one)
@@ -224,14 +226,15 @@ def _taken_over(file: Path, into: sqlite3.Connection, is_whole: IsWhole) -> tupl
     changed = [(timestamp(time.time()), *one) for one in _within(holes.get("secrets"), seen)]
     into.executemany("UPDATE scripts SET modified_on = ? WHERE namespace = ? AND name = ?", changed)
     for part in _OF_A_SCRIPT:
-        into.execute(f"DELETE FROM {part} WHERE (namespace, script) NOT IN (SELECT namespace, name FROM scripts)")  # noqa: S608
+        alone = f"DELETE FROM {part} WHERE (namespace, script) NOT IN ({_SCRIPTS})"  # noqa: S608 - our own
+        into.execute(alone)
     _number(into)
     return into.execute("SELECT count(*) FROM scripts").fetchone()[0], len(seen)
 
 
 def _copied(source: sqlite3.Connection, table: _Table, into: sqlite3.Connection) -> _Hole | None:
     """Copy a table from both of its ends; where both break off, the hole between."""
-    put = f"INSERT OR IGNORE INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608
+    put = f"INSERT OR IGNORE INTO {table.name} VALUES ({', '.join('?' * len(table.columns))})"  # noqa: S608 - our own
     ends: list[tuple[Any, ...]] = []
     for order in ("ASC", "DESC"):
         reading = _Reading(_rows(source, table, order))
@@ -314,7 +317,7 @@ def _leave_out(into: sqlite3.Connection, namespace: str, name: str) -> None:
 def _number(into: sqlite3.Connection) -> None:
     """The counter goes on from the highest number that was read, and a namespace that lost its row gets another."""
     highest = (("value", "counters"), ("revision", "scripts"), ("serial", "deployments"))
-    queries = [f"SELECT coalesce(max({column}), 0) FROM {table}" for column, table in highest]  # noqa: S608
+    queries = [f"SELECT coalesce(max({column}), 0) FROM {table}" for column, table in highest]  # noqa: S608 - our own
     serial = 1 + max(into.execute(one).fetchone()[0] for one in queries)
     into.execute("INSERT OR REPLACE INTO counters VALUES ('serial', ?)", (serial,))
     named = "SELECT namespace, min(created_on), max(modified_on) FROM scripts WHERE namespace <> '' GROUP BY namespace"
@@ -326,14 +329,6 @@ def _is_json(text: str) -> bool:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
         return False
     return True
 
