@@ -19,8 +19,6 @@ from reconciler.model import Key
 from reconciler.plan import Action, Change, waits
 from reconciler.plan.results import Outcome, Result
 
-WORKERS = 8  # at four requests a second a pool of eight idles; on the embedded platform it is what counts
-
 _ALL_PUTS = Key("", "")  # stands between the puts and the deletes, so that the graph stays linear in size
 
 
@@ -35,8 +33,8 @@ def apply(
     changes: Sequence[Change],
     do: Callable[[Change], Done],
     *,
+    workers: int,
     stopped: Callable[[], bool] = lambda: False,
-    workers: int = WORKERS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Result]:
     """One result for each change. `do` raises ReconcilerError for a change that fails; anything else is a bug.

@@ -211,10 +211,10 @@ def carry_out(
     changes: Sequence[Change],
     *,
     stopped: Callable[[], bool] = lambda: False,
-    workers: int = apply.WORKERS,
+    workers: int | None = None,
 ) -> Iterator[Result]:
-    """Apply `changes`, yielding each result as it ends. Raises before the first write when a secret's value that
-    has to be sent is missing."""
+    """Apply `changes`, yielding each result as it ends; `workers` at a time, None for as many as the connection takes.
+    Raises before the first write when a secret's value that has to be sent is missing."""
     _refuse_missing_secrets(outlook.connection, changes)
 
     def do(change: Change) -> apply.Done:
@@ -225,7 +225,7 @@ def carry_out(
             kind.delete(outlook.connection, change.before)
         return apply.Done(outlook.connection.api.ray, note or "")
 
-    yield from apply.apply(changes, do, stopped=stopped, workers=workers)
+    yield from apply.apply(changes, do, stopped=stopped, workers=workers or outlook.connection.at_once)
 
 
 def _refuse_missing_secrets(connection: Connection, changes: Sequence[Change]) -> None:

@@ -130,30 +130,29 @@ def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes
 
 def _carry_out(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, orders: Orders) -> list[Result]:
     """Each result is printed and recorded the moment it ends."""
-    from reconciler import apply as applying
     from reconciler import run
     from reconciler.cli import record
     from reconciler.show import results_text
 
     if not changes:
         return []
-    results = []
+    results, style = [], terminal.style
     with (
         record.audit_log(orders.audit, orders.commit) as audited,
         _interruptible(terminal, orders.until) as stopped,
     ):
-        workers = orders.workers or applying.WORKERS
-        for result in run.carry_out(outlook, changes, stopped=lambda: stopped() or bool(audited.lost), workers=workers):
+        ended = run.carry_out(outlook, changes, stopped=lambda: stopped() or bool(audited.lost), workers=orders.workers)
+        for result in ended:
             results.append(result)
             audited.write(result)
             terminal.finish()
-            terminal.data(results_text.result_line(result, terminal.style))
+            terminal.data(results_text.result_line(result, style))
             terminal.progress(f"{len(results):,} of {len(changes):,} · {outlook.connection.api.requests:,} requests")
     terminal.finish()
     if audited.lost:
         terminal.lost = True
         terminal.problems([record.unwritable(orders.audit, audited.lost)])
-    terminal.data(results_text.results_summary(results, outlook.plan, terminal.style))
+    terminal.data(results_text.results_summary(results, outlook.plan, style))
     return results
 
 

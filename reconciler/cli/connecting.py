@@ -136,7 +136,8 @@ def _local(options: Options, repository: Repository, through: Through) -> Iterat
             loading.kept(_home(options, repository), loading.LEDGER),
             f"local/{account}/{repository.platform.namespace}/{repository.platform.name}",
         )
-        yield Connection(repository, api, ledger, loading.variables(options))
+        # One at a time: all is work of this process, and threads that take turns at it take a fifth longer.
+        yield Connection(repository, api, ledger, loading.variables(options), at_once=1)
 
 
 def _home(options: Options, repository: Repository) -> Path:

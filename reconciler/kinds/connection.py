@@ -12,6 +12,8 @@ from reconciler.look.ahead import Ahead
 from reconciler.look.cloudflare import Api
 from reconciler.look.ledger import Entry, Ledger
 
+AT_ONCE = 8  # at four requests a second most of them wait, and a slow reply holds up no other
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -22,6 +24,7 @@ class Connection:
     ledger: Ledger
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)  # environment: secret values are in it
     ahead: Ahead | None = field(default=None, repr=False)  # of this namespace, where it was begun already
+    at_once: int = AT_ONCE  # changes to carry out at a time
     # Shared with every connection that is made of this one for a narrower repository: reading takes long.
     _held: dict[str, Mapping[str, Entry]] = field(default_factory=dict, repr=False)
 

@@ -9,7 +9,7 @@ that the next plan takes for unfinished.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.errors import ConfigError, Problem, ReconcilerError, Where
@@ -114,7 +114,7 @@ def put_worker(
     secrets = _secrets_to_send(connection, namespace, change, after, worker)
     marks = wire.marks(worker, connection.owner)
     first = _undigested(marks) if secrets else marks
-    metadata = {**wire.metadata(sent or worker, connection.owner), "tags": first}
+    metadata = wire.metadata(sent or worker, first)
     if worker.assets is not None:
         metadata["assets"] = assets.send(connection, namespace, after, worker.assets)
     row = api.upload(namespace, name, metadata, worker.modules)
@@ -125,7 +125,7 @@ def put_worker(
         _refuse_unfinished(connection, namespace, after, sent or worker, first)
         row = _mark(connection, namespace, after, worker, row, "secret", "tags")
     connection.kept.prove(namespace, sent or worker, lambda: _read_back(connection, namespace, after, sent or worker))
-    _remember(connection, after, worker, row)
+    _remember(connection, after, worker, marks, row)
     return "what it was is replaced" if change.cause is Cause.ADOPTED else ""
 
 
@@ -201,7 +201,8 @@ def _marked_only(connection: Connection, namespace: str, change: Change, after: 
     if there is None or replace(there, tags=worker.tags).spec() != worker.spec():
         return False
     before = Row(after.key.name, None, change.before.etag, change.before.modified_on)
-    _remember(connection, after, worker, _mark(connection, namespace, after, worker, before, "tags"))
+    row = _mark(connection, namespace, after, worker, before, "tags")
+    _remember(connection, after, worker, wire.marks(worker, connection.owner), row)
     return True
 
 
@@ -259,14 +260,14 @@ def _written_meanwhile(after: Resource) -> ReconcilerError:
     )
 
 
-def _remember(connection: Connection, after: Resource, worker: Worker, row: Row) -> None:
+def _remember(connection: Connection, after: Resource, worker: Worker, marks: Sequence[str], row: Row) -> None:
     entry = Entry(
-        worker.digest,
+        after.digest,
         row.etag,
         row.modified_on,
         secrets=versions(worker.secrets),
         customer=after.customer,
-        tags=json.dumps(sorted(wire.marks(worker, connection.owner))),
+        tags=json.dumps(sorted(marks)),
     )
     told = {after.key.kind: {after.key.name: entry}}
     injected = modules_digest(one for one in worker.modules if one.injected)
@@ -381,7 +382,7 @@ def _same_tags(tags: tuple[str, ...], remembered: str) -> bool:
         return True
     try:
         return bool(sorted(tags) == json.loads(remembered))
-    except (ValueError, RecursionError):  # it may be any text, and is then looked at more closely
+    except (ValueError, TypeError, RecursionError):  # it may be anything, and is then looked at more closely
         return False
 
 

@@ -66,20 +66,21 @@ def settled(seen: Seen, connection: Connection) -> Settled:
     """
     facts, owner = connection.repository.facts, owner_tag(connection.owner)
     rows = {row.name: row for row in seen.scripts.rows if _is_as_wanted(row, facts, owner)}
-    known = set[str]()
+    verified = 0
 
     def is_settled(name: str, entry: Entry) -> bool:
+        nonlocal verified
         row = rows.get(name)
         if row is None:
             return False
-        known.add(name)
         if uploads.is_as_left(row, entry, facts.digests[name]):
+            verified += 1
             return True
         del rows[name]
         return False
 
     left = connection.ledger.entries_but(NAME, is_settled)
-    return Settled(rows.keys(), len(rows.keys() - known), left)
+    return Settled(rows.keys(), len(rows) - verified, left)
 
 
 def _is_as_wanted(row: Row, facts: Facts, owner: str) -> bool:

@@ -20,6 +20,8 @@ import posixpath
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -38,6 +40,7 @@ from reconciler.sqlite_file import is_unicode
 COMPILED_BY = ("load", "routing")
 SPREAD_FROM = 1_000  # folders: about a second of work; a process takes a third of one to start
 MOST_PROCESSES = 8
+UNFOLDED_AT_ONCE = 5_000  # trees: one program of git, and 5 MB
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
@@ -149,13 +152,12 @@ def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, Know
     differing = status.differing()
     if unfolded is None or differing is None or not (root / top).is_dir() or (root / top).is_symlink():
         return None
-    trees, others = unfolded
+    trees, others, odd = unfolded
     seen = [path for path in (*others, *differing) if not any(map(files.is_skipped, path.split("/")))]
     owners = {posixpath.dirname(path) for path in seen if posixpath.basename(path) == CUSTOMER_FILE}
     owners |= {path for path, state in trees.items() if _is(known.get(path), state)}
     if _has_nobodys(seen, owners, top):
         return None
-    odd = [path for path, entry in others.items() if entry.is_odd]
     touched = {above for path in (*differing, *odd) for above in (path.rstrip("/"), *_above(path))}
     clean = {path: trees[path] for path in owners if path not in touched and path in trees}
     walked, problems = dict[str, Folder](), dict[tuple[Where | None, str], Problem]()
@@ -170,27 +172,28 @@ def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, Know
 
 def _unfolded(
     root: Path, top: str, identity: str, known: Mapping[str, Known]
-) -> tuple[dict[str, str], dict[str, git.Entry]] | None:
-    """Folders by path with their trees, and everything else in those that are not known; None when git lacks one, or
-    where it goes deeper than is read."""
-    trees, others = {top: identity}, dict[str, git.Entry]()
-    level, depth = {top: identity}, 0
+) -> tuple[dict[str, str], list[str], list[str]] | None:
+    """Folders by path with their trees, everything else in those that are not known, and what of it is odd; None when
+    git lacks one, or where it goes deeper than is read."""
+    trees, others, odd = {top: identity}, list[str](), list[str]()
+    level, depth = [(top, identity)], 0
     while level:
-        found = git.children(root, level.values())
-        deeper = dict[str, str]()
-        if depth > files.MAX_DEPTH or found is None:
-            return None
-        for path, one in level.items():
-            for entry in found[one]:
-                inner = f"{path}/{entry.name}"
+        deeper = list[tuple[str, str]]()
+        for start in range(0, len(level), UNFOLDED_AT_ONCE):
+            some = level[start : start + UNFOLDED_AT_ONCE]
+            found = git.children(root, [one for _, one in some])
+            if depth > files.MAX_DEPTH or found is None:
+                return None
+            for inner, entry in [(f"{path}/{entry.name}", entry) for path, one in some for entry in found[one]]:
                 if not entry.is_tree:
-                    others[inner] = entry
+                    others.append(inner)
+                    odd += [inner] if entry.is_odd else []
                     continue
                 trees[inner] = entry.id
                 if not _is(known.get(inner), entry.id) and not files.is_skipped(entry.name):
-                    deeper[inner] = entry.id
+                    deeper.append((inner, entry.id))
         level, depth = deeper, depth + 1
-    return trees, others
+    return trees, others, odd
 
 
 def _has_nobodys(paths: Sequence[str], owners: Collection[str], top: str) -> bool:
@@ -216,12 +219,10 @@ def _fresh(root: Path, paths: Collection[str], tree: Tree, terms: Terms) -> dict
     folders = [(path, tree.folders.get(path)) for path in sorted(paths)]
     if len(folders) < SPREAD_FROM:
         return {path: came(folder or folder_at(root, path), terms) for path, folder in folders}
-    found: dict[str, Came] = {}
     shares = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     working = [_Share(root, folders[number::shares], terms) for number in range(shares)]
-    for share in working:
-        found |= share.done()
-    return found
+    with ThreadPoolExecutor(shares, thread_name_prefix="share") as reading:
+        return {path: one for found in reading.map(_Share.done, working) for path, one in found.items()}
 
 
 class _Share:
@@ -242,11 +243,14 @@ class _Share:
     def done(self) -> dict[str, Came]:
         """What they came to. A process that dies has met a bug, and its traceback has been shown."""
         assert self._process.stdout is not None
-        with self._process.stdout as came_back:
-            content = came_back.read()
-        if self._process.wait() != 0:
+        found: dict[str, Came] = {}
+        is_whole = False
+        with self._process.stdout as came_back, suppress(EOFError, pickle.UnpicklingError):  # it breaks off then
+            while (some := pickle.load(came_back)) is not None:  # noqa: S301 - from our own process
+                found |= some
+            is_whole = True
+        if self._process.wait() != 0 or not is_whole:
             raise ChildProcessError(f"compiling customers ended with {self._process.returncode}")
-        found: dict[str, Came] = pickle.loads(content)  # noqa: S301 - from our own process
         return found
 
 

@@ -1,4 +1,5 @@
-"""The process that compiles a share of the customers (compiling.py): what to do on stdin, what came of it on stdout."""
+"""The process that compiles a share of the customers (compiling.py): what to do on stdin, what came of it on stdout, a
+few hundred at a time, so that neither side holds much, and None at the end."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ import sys
 
 from reconciler.load.compiling import came, folder_at
 
+AT_ONCE = 500  # folders
+
 
 def main() -> None:
     gc.disable()  # good folders make no cycles: 32 MB for 10,000 of them with and without it, in 9 % less time
     root, folders, terms = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
-    found = {path: came(folder or folder_at(root, path), terms) for path, folder in folders}
-    pickle.dump(found, sys.stdout.buffer)
+    for start in range(0, len(folders), AT_ONCE):
+        some = folders[start : start + AT_ONCE]
+        pickle.dump({path: came(folder or folder_at(root, path), terms) for path, folder in some}, sys.stdout.buffer)
+    pickle.dump(None, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

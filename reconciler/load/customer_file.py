@@ -6,6 +6,7 @@ under the folder's git tree and the digest of the terms. Nothing here knows of o
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -148,14 +149,19 @@ def _source(folder: Folder, problems: list[Problem]) -> Source | None:
     if folder.is_refused(CUSTOMER_FILE):
         return None
     try:
-        source = parse(file, folder.read(CUSTOMER_FILE))
-        validation.refuse_bad(schema.customer, source)
+        return _checked(file, folder.read(CUSTOMER_FILE))
     except (OSError, ValueError) as error:
         problems.append(Problem("the file cannot be read", Where(file), str(error), code="unreadable"))
         return None
     except ConfigError as error:
         problems.extend(error.problems)
         return None
+
+
+@functools.lru_cache(maxsize=64)  # an apply reads a customer anew for each of its scripts, which follow one another
+def _checked(file: str, content: bytes) -> Source:
+    source = parse(file, content)
+    validation.refuse_bad(schema.customer, source)
     return source
 
 

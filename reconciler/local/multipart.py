@@ -5,6 +5,7 @@ A parser of our own because a form library gives parts without a file name as de
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -61,11 +62,14 @@ def _part(piece: bytes) -> Part:
     for line in head.decode("utf-8", "replace").split("\r\n"):
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    _, options = parse_options_header(headers.get("content-disposition", ""))
+    _, options = _options(headers.get("content-disposition", ""))
     if "name" not in options:
         raise MalformedError("a part of the form has no name")
     mime, _, _ = headers.get("content-type", "").partition(";")
     return Part(_unescape(options["name"]), _unescape(options.get("filename", "")), mime.strip().lower(), content)
+
+
+_options = functools.lru_cache(maxsize=256)(parse_options_header)  # uploads name the same few parts again and again
 
 
 def _escape(name: str) -> str:

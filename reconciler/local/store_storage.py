@@ -38,6 +38,8 @@ class KvStore:
 
     def ensure_namespace(self, identity: str, title: str) -> None:
         """Make a namespace with a given id, as a platform declares it; nothing happens when the id is there."""
+        if self.namespace(identity) is not None:  # as for each script but the first: a read waits for no other write
+            return
         with self._database.write() as db:
             db.execute("INSERT OR IGNORE INTO kv_namespaces VALUES (?, ?)", (identity, title))
 
@@ -115,6 +117,8 @@ class D1Store:
 
     def ensure_database(self, identity: str, name: str) -> None:
         """Make a database with a given id, as a platform declares it; nothing happens when the id is there."""
+        if self.database(identity) is not None:
+            return
         with self._database.write() as db:
             row = (identity, name, timestamp(self._clock()))
             db.execute("INSERT OR IGNORE INTO d1_databases VALUES (?, ?, ?)", row)

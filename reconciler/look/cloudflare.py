@@ -14,6 +14,7 @@ from typing import Any
 
 from reconciler.look.exchange import DEFAULT_BASE_URL as DEFAULT_BASE_URL
 from reconciler.look.exchange import Exchange, Part, session_token
+from reconciler.look.pages import page_of
 from reconciler.look.replies import (
     ApiError,
     Listing,
@@ -134,23 +135,21 @@ class Api:
         rows: dict[str, Row] = {}
         seen: set[str] = set()
         cursor, pages, total, because = "", 0, 0, ""
-        call = self._http.named("GET", (*self._namespaces, namespace, "scripts"))
+        path = (*self._namespaces, namespace, "scripts")
+        call = self._http.named("GET", path)
         while True:
             query = {"limit": str(PAGE), **({"cursor": cursor} if cursor else {}), **({"tags": tags} if tags else {})}
             try:
-                envelope = self._http.envelope("GET", *self._namespaces, namespace, "scripts", query=query)
+                page = page_of(self._http.send("GET", path, query=query), call)
             except NotFound:
                 pages += 1
                 because = "the namespace disappeared while it was listed" if cursor else ""
                 break
             before = len(rows)
-            pages, total, cursor = pages + 1, max(total, total_of(envelope)), cursor_of(envelope)
-            for item in sequence(envelope.get("result"), call):
-                row = row_of(item)
-                if row is None:
-                    because = "the listing holds a row without a name"
-                    continue
-                rows[row.name] = row
+            pages, total, cursor = pages + 1, max(total, page.total), page.cursor
+            rows |= {row.name: row for row in page.rows}
+            if page.nameless:
+                because = "the listing holds a row without a name"
             if progress is not None:
                 progress(len(rows))
             if not cursor:

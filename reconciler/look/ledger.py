@@ -36,9 +36,7 @@ CREATE TABLE IF NOT EXISTS answer (
 
 
 _COLUMNS = ("name", "digest", "etag", "modified_on", "verified_at", "secrets", "customer", "tags")
-# A file may hold anything by now: what is no text is passed over.
-_ARE_TEXT = "".join(f" AND typeof({column}) = 'text'" for column in _COLUMNS)
-_ENTRIES = f"SELECT {', '.join(_COLUMNS)} FROM entry WHERE scope = ? AND kind = ?{_ARE_TEXT}"  # noqa: S608 - our own
+_ENTRIES = f"SELECT {', '.join(_COLUMNS)} FROM entry WHERE scope = ? AND kind = ?"  # noqa: S608 - our own
 
 
 class Entry(NamedTuple):
@@ -76,14 +74,15 @@ class Ledger:
         return self.entries_but(kind, _nothing)
 
     def entries_but(self, kind: str, left_out: Callable[[str, Entry], bool]) -> dict[str, Entry]:
-        """The entries of a kind, less those that are left out: they are not held at once. The tags of what is asked
-        about may be any text."""
+        """The entries of a kind, less those that are left out: they are not held at once. A file may hold anything by
+        now: what is asked about may have tags that are any text, and fields that are none; the latter are passed over.
+        """
 
         def step(database: sqlite3.Connection) -> dict[str, Entry]:
             found: dict[str, Entry] = {}
             for row in _rows(database, _ENTRIES, (self._scope, kind)):
                 name, entry = row[0], Entry._make(row[1:])
-                if not left_out(name, entry):
+                if not left_out(name, entry) and {*map(type, row)} == {str}:
                     found[name] = entry._replace(tags=_tags(entry.tags))
             return found
 

@@ -128,7 +128,7 @@ def with_missing(api: Api, namespace: str, seen: Seen, names: Iterable[str]) -> 
 
 def _by_name(api: Api, namespace: str, name: str) -> Row | None:
     row = api.script(namespace, name)
-    return replace(row, tags=api.script_tags(namespace, name)) if row is not None and row.tags is None else row
+    return row._replace(tags=api.script_tags(namespace, name)) if row is not None and row.tags is None else row
 
 
 def _elsewhere(api: Api, interest: Interest, workers: Collection[Row]) -> Mapping[str, frozenset[str]]:

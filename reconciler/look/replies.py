@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from reconciler.errors import Problem, ReconcilerError
@@ -72,8 +72,7 @@ class Unreachable(ApiError):
     _outcome = "{call} got no usable reply from Cloudflare"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One script of a listing or of an upload's reply, whatever form it came in. None: the reply did not say."""
 
     name: str
@@ -82,6 +81,15 @@ class Row:
     modified_on: str
     created_on: str = ""
     last_deployed_from: str = ""
+
+
+class Page(NamedTuple):
+    """A page of a listing, its rows in the order they came."""
+
+    rows: tuple[Row, ...]
+    cursor: str  # of the next page; "" for none
+    total: int  # rows in all pages, as far as the reply says; else 0
+    nameless: bool  # whether it holds something that is no row
 
 
 @dataclass(frozen=True, slots=True)

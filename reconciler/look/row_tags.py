@@ -44,7 +44,7 @@ def complete(
             tags[row.name] = _as_protected(tuple(json.loads(entry.tags)), row.name in kept)
     read = _read(api, namespace, [row.name for row in silent if row.name not in tags])
     tags |= read
-    rows = [row if row.tags is not None else replace(row, tags=tags[row.name]) for row in listing.rows]
+    rows = [row if row.tags is not None else row._replace(tags=tags[row.name]) for row in listing.rows]
     because = listing.incomplete_because or ours.incomplete_because or protected.incomplete_because
     fresh = {
         row.name: Entry(digest_in(row.tags or ()), row.etag, row.modified_on, tags=json.dumps(sorted(row.tags or ())))

@@ -40,14 +40,14 @@ _FILLED_IN: Mapping[str, Any] = {
 }
 
 
-def metadata(worker: Worker, owner: str) -> dict[str, Any]:
-    """The upload's metadata part: with the owner's mark and the digest, so that code and marks are never apart."""
+def metadata(worker: Worker, tags: Sequence[str]) -> dict[str, Any]:
+    """The upload's metadata part: tags go with the code (`marks`), so that code and marks are never apart."""
     settings = {name: value for name, value in worker.settings.items() if value is not None}
     return {
         **settings,
         **({"main_module": worker.main} if worker.main else {}),
         "bindings": [dict(binding) for binding in worker.bindings],
-        "tags": marks(worker, owner),
+        "tags": list(tags),
         **({"keep_bindings": list(SECRET_KINDS)} if worker.secrets else {}),
     }
 

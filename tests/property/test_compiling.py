@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ MODULE = "export default { fetch() { return new Response('hi'); } };\n"
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(compiling, "UNFOLDED_AT_ONCE", 3)  # so that few folders are several times that
     (tmp_path / "platform.yaml").write_text(PLATFORM)
     (tmp_path / ".gitignore").write_text(".reconciler/\n*.log.mjs\n")
     for number in range(8):
@@ -166,3 +168,25 @@ scripts:
     }
     assert found.problems == tuple(problem for path in sorted(alone) for problem in alone[path].problems)
     assert found.problems
+
+
+def test_a_share_that_breaks_off_is_an_error_and_never_fewer_customers(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terms = platform_file.load(root, "", {}, datetime.date.today()).terms  # noqa: DTZ011 - any day will do
+    assert terms is not None
+    monkeypatch.setattr(compiling, "SPREAD_FROM", 1)
+    found = compiling.compile_all(root, "customers", terms, None)
+    assert len(found.rows) == 8
+    ends_early = root / "python"
+    for ending in (
+        "pickle.dump({}, sys.stdout.buffer)",
+        "sys.stdout.buffer.write(pickle.dumps({'a': 1})[:-3])",
+        "pass",
+    ):
+        ends_early.write_text(f"#!{sys.executable}\nimport pickle, sys\nsys.stdin.buffer.read()\n{ending}\n")
+        ends_early.chmod(0o755)
+        with monkeypatch.context() as patched:
+            patched.setattr(compiling.sys, "executable", str(ends_early))
+            with pytest.raises(ChildProcessError):
+                compiling.compile_all(root, "customers", terms, None)
