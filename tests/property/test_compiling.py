@@ -187,6 +187,6 @@ def test_a_share_that_breaks_off_is_an_error_and_never_fewer_customers(
         ends_early.write_text(f"#!{sys.executable}\nimport pickle, sys\nsys.stdin.buffer.read()\n{ending}\n")
         ends_early.chmod(0o755)
         with monkeypatch.context() as patched:
-            patched.setattr(compiling.sys, "executable", str(ends_early))
+            patched.setattr("sys.executable", str(ends_early))
             with pytest.raises(ChildProcessError):
                 compiling.compile_all(root, "customers", terms, None)
