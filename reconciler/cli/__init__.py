@@ -31,7 +31,7 @@ from reconciler import DISTRIBUTION
 
 # A run makes millions of small values that live to its end, and no cycles to speak of: with Python's own thresholds the
 # collector walks over them again and again, for a fifth of the time.
-YOUNG = (200_000, 20, 100)
+YOUNG = (500_000, 20, 100)
 
 # name: (module, attribute, the line that --help shows)
 COMMANDS = {

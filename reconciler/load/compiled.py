@@ -41,7 +41,7 @@ class Customers(Mapping[str, Customer]):
     """Customers by id, sorted. `compiled` makes one from its folder again."""
 
     def __init__(self, rows: Iterable[Row], compiled: Callable[[str], Customer]) -> None:
-        self._rows = {posixpath.basename(row.path): row for row in rows}
+        self._rows = {row.path.rpartition("/")[2]: row for row in rows}
         self._rows = {identity: self._rows[identity] for identity in sorted(self._rows)}
         self._compiled = compiled
         self._made: dict[str, Customer] = {}

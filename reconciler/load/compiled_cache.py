@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -40,10 +40,10 @@ CREATE TABLE memo (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum TEXT NOT NULL,
 
 
 class Known(NamedTuple):
-    """A row, and the state of the folder that it was compiled from."""
+    """Rows, and the states of the folders that they were compiled from, each by path."""
 
-    state: str
-    row: Row
+    states: Mapping[str, str]
+    rows: Mapping[str, Row]
 
 
 class Cache:
@@ -52,14 +52,17 @@ class Cache:
     def __init__(self, path: Path | None) -> None:
         self._path = path
 
-    def rows(self, terms: str) -> dict[str, Known]:
-        """Every row on these terms, by path."""
-        query = "SELECT path, state, digests, rest, sum FROM compiled WHERE terms = ? ORDER BY path"
-        return {path: Known(state, Row(path, digests, rest)) for path, state, digests, rest in self._read(query, terms)}
+    def known(self, terms: str) -> Known:
+        """Everything on these terms."""
+        found = self._read("SELECT path, state, digests, rest, sum FROM compiled WHERE terms = ? ORDER BY path", terms)
+        return Known(
+            {path: state for path, state, _, _ in found},
+            {path: Row(path, digests, rest) for path, _, digests, rest in found},
+        )
 
-    def keep(self, terms: str, fresh: Iterable[Known], gone: Collection[str]) -> None:
+    def keep(self, terms: str, fresh: Known, gone: Collection[str]) -> None:
         """Keep rows, and forget the paths that are gone. It may fail: then the next run is slower."""
-        texts = [(one.row.path, one.state, one.row.digests, one.row.rest) for one in fresh]
+        texts = ((path, fresh.states[path], row.digests, row.rest) for path, row in fresh.rows.items())
         rows = [(terms, *one, sum_of(one)) for one in texts]
         if not rows and not gone:
             return
@@ -97,7 +100,7 @@ class Cache:
         except (sqlite3.Error, OSError, MemoryError):
             return []
         # A file may hold anything by now.
-        return [row[:-1] for row in found if {*map(type, row)} == {str} and row[-1] == sum_of(row[:-1])]
+        return [texts for row in found if {*map(type, row)} == {str} and row[-1] == sum_of(texts := row[:-1])]
 
     def _write(self, write: Callable[[sqlite3.Connection], None]) -> None:
         if self._path is None:

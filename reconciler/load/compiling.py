@@ -19,7 +19,7 @@ import pickle
 import posixpath
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,13 +69,13 @@ def compile_all(root: Path, top: str, terms: Terms, kept: Cache | None) -> Found
     on = terms_digest(terms)
     if git.is_installed():
         with git.status(root, top) as status:
-            known = kept.rows(on)
-            tree = _git_tree(root, top, status, known) or _walked(root, top, with_stat=True)
+            known = kept.known(on)
+            tree = _git_tree(root, top, status, known.states) or _walked(root, top, with_stat=True)
     else:
-        known, tree = kept.rows(on), _walked(root, top, with_stat=True)
-    good = {path: known[path].row for path, state in tree.states.items() if state and _is(known.get(path), state)}
+        known, tree = kept.known(on), _walked(root, top, with_stat=True)
+    good = {path: known.rows[path] for path, state in tree.states.items() if state and known.states.get(path) == state}
     fresh = _fresh(root, tree.states.keys() - good.keys(), tree, terms)
-    kept.keep(on, list(_to_keep(fresh, tree)), known.keys() - tree.states.keys())
+    kept.keep(on, _to_keep(fresh, tree), known.rows.keys() - tree.states.keys())
     return _found(fresh, good, tree)
 
 
@@ -106,17 +106,15 @@ def _found(fresh: Mapping[str, Came], good: Mapping[str, Row], tree: Tree) -> Fo
     return Found(tuple(rows[path] for path in sorted(rows)), problems)
 
 
-def _to_keep(fresh: Mapping[str, Came], tree: Tree) -> Iterator[Known]:
+def _to_keep(fresh: Mapping[str, Came], tree: Tree) -> Known:
     """Clean ones. A tree is unfolded no further where it is known, so that one with customers below is not kept."""
     around = {above for path in tree.states for above in _above(posixpath.dirname(path))} if fresh else set()
-    for path, one in fresh.items():
-        clean = one.row is not None and not one.problems and tree.states[path] and path not in around
-        if clean and one.row is not None and all(map(is_unicode, one.row)):
-            yield Known(tree.states[path], one.row)
-
-
-def _is(known: Known | None, state: str) -> bool:
-    return known is not None and known.state == state
+    clean = {
+        path: one.row
+        for path, one in fresh.items()
+        if one.row is not None and not one.problems and tree.states[path] and path not in around
+    }
+    return Known(tree.states, {path: row for path, row in clean.items() if all(map(is_unicode, row))})
 
 
 # The state of every folder
@@ -142,7 +140,7 @@ def _stat_state(folder: Folder) -> str:
     return f"stat {seen.hexdigest()}"
 
 
-def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, Known]) -> Tree | None:
+def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, str]) -> Tree | None:
     """The tree as git knows it; None where it has to be walked: outside git, or with a file that is no customer's.
 
     A folder that holds a change, an untracked or an ignored file, a link or a submodule is walked and compiled.
@@ -155,7 +153,7 @@ def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, Know
     trees, others, odd = unfolded
     seen = [path for path in (*others, *differing) if not any(map(files.is_skipped, path.split("/")))]
     owners = {posixpath.dirname(path) for path in seen if posixpath.basename(path) == CUSTOMER_FILE}
-    owners |= {path for path, state in trees.items() if _is(known.get(path), state)}
+    owners |= {path for path, state in trees.items() if known.get(path) == state}
     if _has_nobodys(seen, owners, top):
         return None
     touched = {above for path in (*differing, *odd) for above in (path.rstrip("/"), *_above(path))}
@@ -171,7 +169,7 @@ def _git_tree(root: Path, top: str, status: git.Status, known: Mapping[str, Know
 
 
 def _unfolded(
-    root: Path, top: str, identity: str, known: Mapping[str, Known]
+    root: Path, top: str, identity: str, known: Mapping[str, str]
 ) -> tuple[dict[str, str], list[str], list[str]] | None:
     """Folders by path with their trees, everything else in those that are not known, and what of it is odd; None when
     git lacks one, or where it goes deeper than is read."""
@@ -190,7 +188,7 @@ def _unfolded(
                     odd += [inner] if entry.is_odd else []
                     continue
                 trees[inner] = entry.id
-                if not _is(known.get(inner), entry.id) and not files.is_skipped(entry.name):
+                if known.get(inner) != entry.id and not files.is_skipped(entry.name):
                     deeper.append((inner, entry.id))
         level, depth = deeper, depth + 1
     return trees, others, odd
@@ -201,7 +199,8 @@ def _has_nobodys(paths: Sequence[str], owners: Collection[str], top: str) -> boo
     in a folder with no customer above or below it."""
     if any(files.is_misnamed(posixpath.basename(path)) and posixpath.dirname(path) not in owners for path in paths):
         return True
-    nobodys = [path for path in paths if not any(above in owners for above in _above(path))]
+    outside = [path for path in paths if posixpath.dirname(path) not in owners]  # nearly none, and quickly told
+    nobodys = [path for path in outside if not any(above in owners for above in _above(path))]
     around = {top, *(above for path in owners for above in _above(path))} if nobodys else set()
     return any(path.endswith("/") or posixpath.dirname(path) not in around for path in nobodys)
 
