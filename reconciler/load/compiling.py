@@ -108,13 +108,13 @@ def _found(fresh: Mapping[str, Came], good: Mapping[str, Row], tree: Tree) -> Fo
 
 def _to_keep(fresh: Mapping[str, Came], tree: Tree) -> Known:
     """Clean ones. A tree is unfolded no further where it is known, so that one with customers below is not kept."""
-    around = {above for path in tree.states for above in _above(posixpath.dirname(path))} if fresh else set()
     clean = {
         path: one.row
         for path, one in fresh.items()
-        if one.row is not None and not one.problems and tree.states[path] and path not in around
+        if one.row is not None and not one.problems and tree.states[path] and all(map(is_unicode, one.row))
     }
-    return Known(tree.states, {path: row for path, row in clean.items() if all(map(is_unicode, row))})
+    around = {above for path in tree.states for above in _above(posixpath.dirname(path))} if clean else set()
+    return Known(tree.states, {path: row for path, row in clean.items() if path not in around})
 
 
 # The state of every folder
