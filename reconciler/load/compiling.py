@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.load import compiled, customer_file, files, git
@@ -81,14 +82,14 @@ def compile_all(root: Path, top: str, terms: Terms, kept: Cache | None) -> Found
 
 def compile_one(root: Path, path: str, terms: Terms) -> Customer:
     """A customer from its folder as it is now. Raises ConfigError when that has become wrong."""
-    one = customer_file.compile_folder(folder_at(root, path), terms)
+    with files.customer(root, path) as folder:
+        one = customer_file.compile_folder(folder, terms)
     if one.customer is None:
         raise ConfigError(one.problems)
     return one.customer
 
 
-@dataclass(frozen=True, slots=True)
-class Came:
+class Came(NamedTuple):
     """What a folder came to."""
 
     row: Row | None
@@ -98,6 +99,11 @@ class Came:
 def came(folder: Folder, terms: Terms) -> Came:
     one = customer_file.compile_folder(folder, terms)
     return Came(compiled.encoded(one.customer) if one.customer is not None else None, one.problems)
+
+
+def came_at(root: Path, path: str, terms: Terms) -> Came:
+    with files.customer(root, path) as folder:
+        return came(folder, terms)
 
 
 def _found(fresh: Mapping[str, Came], good: Mapping[str, Row], tree: Tree) -> Found:
@@ -217,7 +223,7 @@ def _above(path: str) -> list[str]:
 def _fresh(root: Path, paths: Collection[str], tree: Tree, terms: Terms) -> dict[str, Came]:
     folders = [(path, tree.folders.get(path)) for path in sorted(paths)]
     if len(folders) < SPREAD_FROM:
-        return {path: came(folder or folder_at(root, path), terms) for path, folder in folders}
+        return {path: came(folder, terms) if folder else came_at(root, path, terms) for path, folder in folders}
     shares = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     working = [_Share(root, folders[number::shares], terms) for number in range(shares)]
     with ThreadPoolExecutor(shares, thread_name_prefix="share") as reading:
@@ -251,12 +257,6 @@ class _Share:
         if self._process.wait() != 0 or not is_whole:
             raise ChildProcessError(f"compiling customers ended with {self._process.returncode}")
         return found
-
-
-def folder_at(root: Path, path: str) -> Folder:
-    """A customer's own files, less those of customers further below."""
-    found = [one for one in files.customers(root, path).customers if one.path == path]
-    return found[0] if found else Folder(root, path, ())
 
 
 # The terms

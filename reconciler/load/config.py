@@ -18,7 +18,6 @@ from reconciler.errors import ConfigError, Problem, Severity, Where
 from reconciler.load import compiling, customer_file, egress, excerpts, files, platform_file, settings, static_files
 from reconciler.load.compiled import Customers, Row, decoded, facts_of
 from reconciler.load.compiled_cache import Cache, CustomersMemo
-from reconciler.load.files import Folder
 from reconciler.load.repository import (
     Approval,
     Customer,
@@ -107,14 +106,16 @@ def read_worker(repository: Repository, script_name: str) -> Worker:
     """The whole Worker of a script, from the files as they are now. Raises ConfigError when they have become wrong."""
     customer = repository.customers[repository.script(script_name).customer]
     assert repository.terms is not None
-    return customer_file.read_worker(_folder(repository.root, customer.folder), repository.terms, script_name)
+    with files.customer(repository.root, customer.folder) as folder:
+        return customer_file.read_worker(folder, repository.terms, script_name)
 
 
 def read_trial(repository: Repository, script_name: str) -> customer_file.Trial:
     """A script with what is needed to try it. Raises ConfigError when the files have become wrong."""
     customer = repository.customers[repository.script(script_name).customer]
     assert repository.terms is not None
-    return customer_file.read_trial(_folder(repository.root, customer.folder), repository.terms, script_name)
+    with files.customer(repository.root, customer.folder) as folder:
+        return customer_file.read_trial(folder, repository.terms, script_name)
 
 
 def with_stand_in_warnings(repository: Repository) -> Repository:
@@ -134,8 +135,8 @@ def with_stand_in_warnings(repository: Repository) -> Repository:
     assert repository.terms is not None
     for script in repository.scripts():
         if script.without_stand_in:
-            folder = _folder(repository.root, repository.customers[script.customer].folder)
-            found += customer_file.stand_in_problems(folder, repository.terms, script)
+            with files.customer(repository.root, repository.customers[script.customer].folder) as folder:
+                found += customer_file.stand_in_problems(folder, repository.terms, script)
     told = excerpts.with_lines(repository.root, [*repository.warnings, *found])
     return replace(repository, warnings=tuple(told))
 
@@ -199,11 +200,6 @@ def routed_scripts(customers: Iterable[Customer]) -> Iterator[routing.RoutedScri
                 hostnames=one.hostnames,
                 where=one.where,
             )
-
-
-def _folder(root: Path, path: str) -> Folder:
-    found = [one for one in files.customers(root, path).customers if one.path == path]
-    return found[0] if found else Folder(root, path, ())
 
 
 def _across(platform: Platform, customers: Customers, rows: Collection[Row], memo: Memo) -> list[Problem]:

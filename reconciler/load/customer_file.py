@@ -158,7 +158,7 @@ def _source(folder: Folder, problems: list[Problem]) -> Source | None:
         return None
 
 
-@functools.lru_cache(maxsize=64)  # an apply reads a customer anew for each of its scripts, which follow one another
+@functools.lru_cache(maxsize=8)  # an apply reads a customer anew for each of its scripts, which follow one another
 def _checked(file: str, content: bytes) -> Source:
     source = parse(file, content)
     validation.refuse_bad(schema.customer, source)

@@ -45,6 +45,9 @@ class Folder:
     def held(self) -> Iterator[Folder]:
         """The same folder kept open: each read of it then opens one file, and not also the folders above. What cannot
         be opened is read as before, and each read says why not."""
+        if self.held_at >= 0:
+            yield self
+            return
         try:
             number = _opened(self.root, self.path.split("/") if self.path else ())
         except OSError:
@@ -91,6 +94,27 @@ def customers(root: Path, top: str = "customers") -> Found:
     tree.start(top, None)
     found = [owner.folder(root) for _, owner in sorted(tree.found.items())]
     return Found(tuple(found), tuple(tree.problems))
+
+
+@contextmanager
+def customer(root: Path, path: str) -> Iterator[Folder]:
+    """A customer's own files, as the walk over all finds them, and kept open. Most have files and nothing else, which
+    one look at their folder tells."""
+    try:
+        number = _opened(root, path.split("/"))
+    except OSError:
+        yield Folder(root, path, ())
+        return
+    try:
+        with os.scandir(number) as entries:
+            names = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        if CUSTOMER_FILE in names and all(names.values()) and _SKIPPED.isdisjoint(names):
+            yield Folder(root, path, tuple(sorted(names)), held_at=number)
+            return
+    finally:
+        os.close(number)
+    found = [one for one in customers(root, path).customers if one.path == path]
+    yield found[0] if found else Folder(root, path, ())
 
 
 def below(root: Path, top: str) -> tuple[Folder, tuple[Problem, ...]]:

@@ -25,7 +25,9 @@ from reconciler.routing.routes import (
 )
 
 _LABEL = re.compile(r"(?!xn--)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABELS = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_HOST_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_LABELS = re.compile(rf"{_HOST_LABEL}(\.{_HOST_LABEL})+")
 _ROUTE = re.compile(r"(https?://)?(\*|\*?[A-Za-z0-9._-]+)(/[^*?#\s]*\*?)?")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")  # a last label like this makes the host an IPv4 address
 
@@ -116,13 +118,9 @@ def _not_a_hostname(hostname: Hostname) -> Problem:
 
 
 def _is_hostname(name: str) -> bool:
-    labels = name.split(".")
-    return (
-        len(name) <= 253
-        and len(labels) >= 2
-        and all(_HOST_LABEL.fullmatch(label) for label in labels)
-        and not _NUMBER.fullmatch(labels[-1])
-    )
+    if len(name) > 253 or not _HOST_LABELS.fullmatch(name):
+        return False
+    return not _NUMBER.fullmatch(name.rpartition(".")[2])
 
 
 def _label_problems(settings: DispatcherSettings, scripts: Collection[RoutedScript]) -> Iterator[Problem]:
@@ -131,7 +129,7 @@ def _label_problems(settings: DispatcherSettings, scripts: Collection[RoutedScri
         return
     for script in scripts:
         host = filled(settings.hostname, script=script.name, customer=script.customer)
-        if len(host) <= 253 and all(_LABEL.fullmatch(label) for label in host.split(".")):
+        if len(host) <= 253 and _LABELS.fullmatch(host):
             continue
         what = f"script {script.name}" if uses(settings.hostname, "script") else f"customer {script.customer}"
         yield Problem(

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from reconciler.errors import Where
 from reconciler.routing.patterns import uses
 
@@ -24,8 +26,7 @@ PAGES: Mapping[str, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Hostname:
+class Hostname(Struct, frozen=True, gc=False):
     """An exact hostname of a script, and the line that declares it."""
 
     name: str

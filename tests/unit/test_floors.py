@@ -33,7 +33,7 @@ LIBRARIES = {
     "jsonschema": ("load",),
     "deepdiff": ("plan.explain",),
     "werkzeug": ("local", "dev", "preflight"),
-    "msgspec": ("look.plain_pages",),
+    "msgspec": ("model", "routing.routes", "load.repository", "load.compiled", "look.plain_pages"),
     "click": ("cli",),
     "jinja2": ("show", "dev"),
     "sqlite3": ("sqlite_file", "look.ledger", "load.compiled_cache", "local", "dev"),
