@@ -215,6 +215,10 @@ def is_skipped(name: str) -> bool:
     return name in _SKIPPED
 
 
+def is_below_skipped(path: str) -> bool:
+    return not _SKIPPED.isdisjoint(path.split("/"))
+
+
 def is_pattern(path: str) -> bool:
     return "*" in path or "?" in path
 
