@@ -47,6 +47,13 @@ def run(command: Sequence[str], *, at: Path, variables: Mapping[str, str] | None
     return Taken(seconds, processor, max(peaks), out.decode(errors="replace"))
 
 
+def as_installed(folder: Path) -> Mapping[str, str]:
+    """Variables for a run without what our tests bring along and no installation has: `rich`, which the HTTP library
+    would load at each start. Something is written into the folder for it."""
+    (folder / "rich.py").write_text("raise ImportError('part of the tests, and of no installation')\n")
+    return {"PYTHONPATH": str(folder)}
+
+
 def median(runs: Sequence[Taken]) -> float:
     return statistics.median(one.seconds for one in runs)
 

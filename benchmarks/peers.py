@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import account, platforms
-from benchmarks.measuring import Taken, machine, median, run
+from benchmarks.measuring import Taken, as_installed, machine, median, run
 from benchmarks.scale import ROOT, Here, serving
 from benchmarks.tables import Table
 from reconciler.local.api import LOCAL_TOKEN, create_app
@@ -247,7 +247,9 @@ def _compared(told: list[Told]) -> Iterator[Told]:
 
 
 def _reconciler(at: Path, *words: str, variables: Mapping[str, str] | None = None) -> Taken:
-    return run([sys.executable, "-m", "reconciler", *words], at=at, variables=variables)
+    with tempfile.TemporaryDirectory(prefix="bench-") as empty:
+        variables = {**(variables or {}), **as_installed(Path(empty))}
+        return run([sys.executable, "-m", "reconciler", *words], at=at, variables=variables)
 
 
 def _installed(peer: str, packages: tuple[str, ...], *, name: str = "") -> Path | None:

@@ -22,13 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import account, platforms
-from benchmarks.measuring import Taken, machine, run
+from benchmarks.measuring import Taken, as_installed, machine, run
 from benchmarks.tables import Measured, Table, scale_tables
 
 ROOT = Path(__file__).parent.parent
 CACHE = ".reconciler/compiled.sqlite3"
-# What `pip install` leaves out and our tests bring along: the HTTP library would load it at each start.
-_NOT_HERE = "raise ImportError('part of the tests, and of no installation')\n"
 FETCH = """
 import http.client, json, sys
 connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
@@ -102,8 +100,7 @@ class Here:
     def command(self, *words: str, memory: bool = False) -> Taken:
         """A run as the only one of its five minutes: else the request budget would have it wait for those before."""
         with tempfile.TemporaryDirectory(prefix="budget-", dir=self.budgets) as cache:
-            (Path(cache) / "rich.py").write_text(_NOT_HERE)
-            variables = {**self.variables, "XDG_CACHE_HOME": cache, "PYTHONPATH": cache}
+            variables = {**self.variables, "XDG_CACHE_HOME": cache, **as_installed(Path(cache))}
             return run([sys.executable, "-m", "reconciler", *words], at=self.root, variables=variables, memory=memory)
 
     def plan(self, *, memory: bool = False) -> Taken:

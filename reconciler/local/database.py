@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import LocalError, Problem
-from reconciler.sqlite_file import is_damage, keep_a_log
+from reconciler.sqlite_file import is_damage, keep_a_log, wait_for_no_disk
 
 FILE_NAME = "account.sqlite3"
 DOUBT = "account.doubted"  # a file that says: look at all of the account when it is opened next
@@ -200,9 +200,8 @@ class Database:
         connection = sqlite3.connect(
             self.file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
-        # NORMAL with WAL: a killed process loses nothing; a power cut may lose the last commits, never the file.
         try:
-            connection.execute("PRAGMA synchronous = NORMAL")
+            wait_for_no_disk(connection)
         except sqlite3.DatabaseError:  # the file is no database
             connection.close()
             raise

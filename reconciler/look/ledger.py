@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from reconciler.sqlite_file import BESIDE, is_damage, keep_a_log
+from reconciler.sqlite_file import BESIDE, is_damage, keep_a_log, wait_for_no_disk
 
 _SCHEMA = 5
 _PLAIN_TAGS = re.compile(r'\["[^"\\\x00-\x1f]*"(, "[^"\\\x00-\x1f]*")*\]')
@@ -163,7 +163,7 @@ class Ledger:
             if version == 0:
                 keep_a_log(database, self._patience)
                 database.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT;")
-            database.execute("PRAGMA synchronous = NORMAL")  # whole after a kill; the last writes may go with the power
+            wait_for_no_disk(database)
         except BaseException:
             database.close()
             raise
