@@ -97,14 +97,17 @@ class Came(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def came(folder: Folder, terms: Terms) -> Came:
+def came(root: Path, path: str, walked: Folder | None, terms: Terms) -> Came:
+    """`walked` is the folder where it was looked through already."""
+    if walked is not None:
+        return _came(walked, terms)
+    with files.customer(root, path) as folder:
+        return _came(folder, terms)
+
+
+def _came(folder: Folder, terms: Terms) -> Came:
     one = customer_file.compile_folder(folder, terms)
     return Came(compiled.encoded(one.customer) if one.customer is not None else None, one.problems)
-
-
-def came_at(root: Path, path: str, terms: Terms) -> Came:
-    with files.customer(root, path) as folder:
-        return came(folder, terms)
 
 
 def _found(fresh: Mapping[str, Came], good: Mapping[str, Row], tree: Tree) -> Found:
@@ -225,7 +228,7 @@ def _above(path: str) -> list[str]:
 def _fresh(root: Path, paths: Collection[str], tree: Tree, terms: Terms) -> dict[str, Came]:
     folders = [(path, tree.folders.get(path)) for path in sorted(paths)]
     if len(folders) < SPREAD_FROM:
-        return {path: came(folder, terms) if folder else came_at(root, path, terms) for path, folder in folders}
+        return {path: came(root, path, walked, terms) for path, walked in folders}
     shares = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     working = [_Share(root, folders[number::shares], terms) for number in range(shares)]
     with ThreadPoolExecutor(shares, thread_name_prefix="share") as reading:

@@ -7,7 +7,7 @@ import gc
 import pickle
 import sys
 
-from reconciler.load.compiling import came, came_at
+from reconciler.load.compiling import came
 
 AT_ONCE = 500  # folders
 
@@ -17,8 +17,7 @@ def main() -> None:
     root, folders, terms = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
     for start in range(0, len(folders), AT_ONCE):
         some = folders[start : start + AT_ONCE]
-        found = {path: came(folder, terms) if folder else came_at(root, path, terms) for path, folder in some}
-        pickle.dump(found, sys.stdout.buffer)
+        pickle.dump({path: came(root, path, walked, terms) for path, walked in some}, sys.stdout.buffer)
     pickle.dump(None, sys.stdout.buffer)
 
 

@@ -106,15 +106,24 @@ def customer(root: Path, path: str) -> Iterator[Folder]:
         yield Folder(root, path, ())
         return
     try:
-        with os.scandir(number) as entries:
-            names = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
-        if CUSTOMER_FILE in names and all(names.values()) and _SKIPPED.isdisjoint(names):
-            yield Folder(root, path, tuple(sorted(names)), held_at=number)
+        names = _only_files(number)
+        if CUSTOMER_FILE in names and _SKIPPED.isdisjoint(names):
+            yield Folder(root, path, names, held_at=number)
             return
     finally:
         os.close(number)
     found = [one for one in customers(root, path).customers if one.path == path]
     yield found[0] if found else Folder(root, path, ())
+
+
+def _only_files(number: int) -> tuple[str, ...]:
+    """The names in an open folder, sorted; none where there is anything but files, or where it cannot be read."""
+    try:
+        with os.scandir(number) as entries:
+            names = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    except OSError:
+        return ()
+    return tuple(sorted(names)) if all(names.values()) else ()
 
 
 def below(root: Path, top: str) -> tuple[Folder, tuple[Problem, ...]]:

@@ -5,6 +5,6 @@ ahead             the listing, begun before the repository is loaded
 ledger            what our own uploads got; answers is what a probe learnt of the account
 wire              a Worker in Cloudflare's form, both ways
 
-cloudflare        the calls; replies is what their answers mean
+cloudflare        the calls; replies is what their answers mean, pages a page of the listing, by way of plain_pages
 exchange          one request and its reply; transport waits and retries, budget says when it may go
 """

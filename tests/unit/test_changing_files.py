@@ -130,3 +130,22 @@ def _again_and_again(step: Callable[[], None]) -> Iterator[None]:
     finally:
         ends.set()
         thread.join()
+
+
+def test_a_customers_folder_that_cannot_be_looked_through_is_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that goes away: whoever reads it is told why, and never by a traceback."""
+    (tmp_path / "customers/acme").mkdir(parents=True)
+    (tmp_path / "customers/acme/customer.yaml").write_text("scripts: {}\n")
+    with files.customer(tmp_path, "customers/acme") as folder:
+        assert folder.files == ("customer.yaml",)
+        assert folder.read("customer.yaml") == b"scripts: {}\n"
+
+    def fails(number: int) -> None:
+        del number
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.scandir", fails)
+    with files.customer(tmp_path, "customers/acme") as folder:
+        assert folder.files == ()
