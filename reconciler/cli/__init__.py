@@ -28,6 +28,7 @@ from typing import NoReturn
 import click
 
 from reconciler import DISTRIBUTION
+from reconciler.cli.interrupts import every_interrupt_heard
 
 # A run makes millions of small values that live to its end, and no cycles to speak of: with Python's own thresholds the
 # collector walks over them again and again, for a fifth of the time.
@@ -107,7 +108,8 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that knows no "→" gets "?", and no traceback
     try:
-        code = reconciler.main(words, prog_name="reconciler", standalone_mode=False)
+        with every_interrupt_heard():
+            code = reconciler.main(words, prog_name="reconciler", standalone_mode=False)
     except ReconcilerError as error:
         from reconciler.cli.terminal import Terminal
 

@@ -170,6 +170,25 @@ def test_ctrl_c_while_looking_changes_nothing(account: Account) -> None:
     assert account.gate.writes == []
 
 
+def test_an_interrupt_that_python_drops_is_sent_again() -> None:
+    """One that comes within a callback that has nobody to raise to is printed by Python, and was never heard."""
+    code = (
+        "import signal, time, weakref\n"
+        "from reconciler.cli.interrupts import every_interrupt_heard\n"
+        "class One: pass\n"
+        "one = One()\n"
+        "gone = weakref.ref(one, lambda _: signal.raise_signal(signal.SIGINT))\n"
+        "with every_interrupt_heard():\n"
+        "    del one\n"
+        "    try:\n"
+        f"        time.sleep({WAIT})\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('heard')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, cwd=ROOT)
+    assert (ran.stdout, ran.stderr) == ("heard\n", "")
+
+
 @pytest.mark.parametrize("processed_first", [False, True], ids=["before it is processed", "after"])
 @pytest.mark.parametrize("number", [1, 4, 7])
 def test_a_kill_at_a_write_is_made_up_for(account: Account, number: int, processed_first: bool) -> None:

@@ -149,9 +149,19 @@ def test_every_script_answers_under_both_addresses(dev: Dev) -> None:
 
 
 def test_a_save_is_live_and_told(dev: Dev) -> None:
-    (dev.root / "customers/initech/hello.mjs").write_text("export default { fetch: () => new Response('hello 2') };\n")
-    dev.until(lambda: dev.get("hello") == "hello 2")
-    dev.until(lambda: bool(re.search(r"customers/initech/hello\.mjs\n +✓ ~ hello .*\n +live: 1 updated", dev.printed)))
+    """What is saved in the first quarter of a second is found too, by a look of each of the two watches once they
+    stand; only a save after that is known by the name of its file."""
+    by_name = r"customers/initech/hello\.mjs\n +✓ ~ hello .*\n +live: 1 updated"
+    early = r"a save before the watch stood\n +✓ ~ hello .*\n +live: 1 updated"
+    for version in range(2, 5):
+        before = len(dev.printed)
+        code = f"export default {{ fetch: () => new Response('hello {version}') }};\n"
+        (dev.root / "customers/initech/hello.mjs").write_text(code)
+        dev.until(lambda version=version: dev.get("hello") == f"hello {version}")  # type: ignore[misc]  # a default binds it
+        dev.until(lambda before=before: bool(re.search(f"{by_name}|{early}", dev.printed[before:])))  # type: ignore[misc]  # as above
+        if re.search(by_name, dev.printed[before:]):
+            return
+    pytest.fail(f"three saves, and none was told by its name: {dev.printed}")
 
 
 def test_a_request_is_told_with_script_and_customer(dev: Dev) -> None:
