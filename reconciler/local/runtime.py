@@ -174,7 +174,9 @@ class Runtime:
 
     def invalidate(self, namespace: str | None = None, name: str | None = None) -> None:
         """Make the next request see what the store holds now: of one script, of a namespace, or of everything."""
-        self._admin("POST", INVALIDATE, json.dumps({"namespace": namespace, "name": name}).encode())
+        changed = json.dumps({"namespace": namespace, "name": name}).encode()
+        with contextlib.suppress(ConnectionError):  # it is started again, with nothing in memory that it would forget
+            self._admin("POST", INVALIDATE, changed)
 
     def try_start(self, namespace: str, name: str) -> str:
         """Start a script's modules without a request: what went wrong, or "". OSError when the start hung."""

@@ -25,12 +25,13 @@ class Watchers:
     def notify(self, namespace: str, name: str | None) -> None:
         """POST {"namespace", "name"} to every registered admin URL; name is null for a whole namespace.
 
-        One that refuses the connection is gone, and is unregistered.
+        One that refuses the connection is gone, and is unregistered. One that drops it is being started again, with
+        nothing in memory that it would have to forget, and hears of the next change.
         """
         for watcher in self._store.watchers():
             try:
                 self._post(watcher, json.dumps({"namespace": namespace, "name": name}).encode())
-            except ConnectionError:
+            except ConnectionRefusedError:
                 self._store.unregister_watcher(watcher.url)
             except (OSError, http.client.HTTPException):
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -255,3 +256,23 @@ def test_a_data_plane_that_hangs_is_kept_and_does_not_stop_the_api(tmp_path: Pat
         store.register_watcher(url, "")
         Watchers(store, timeout=0.05).notify("ns", "shop")
     assert [watcher.url for watcher in store.watchers()] == [url]
+
+
+def test_a_data_plane_that_is_started_again_meanwhile_is_kept(tmp_path: Path) -> None:
+    """Its socket stays open while it has no process, and a connection that the old one had taken is reset."""
+    store = Store(tmp_path)
+    with closing(socket.create_server(("127.0.0.1", 0))) as plane:
+        url = f"http://127.0.0.1:{plane.getsockname()[1]}/"
+        store.register_watcher(url, "")
+        resetting = threading.Thread(target=_reset_one, args=(plane,))
+        resetting.start()
+        Watchers(store).notify("ns", "shop")
+        resetting.join()
+    assert [watcher.url for watcher in store.watchers()] == [url]
+
+
+def _reset_one(plane: socket.socket) -> None:
+    connection, _ = plane.accept()
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets
+    connection.close()
