@@ -19,8 +19,9 @@ help:
 demo: setup
 	@$(BIN)/python -m tests.demo
 
+# One more process than there are processors: a third of the time a test waits for a process, a port or a clock.
 test: setup tests/conformance/wrangler/node_modules/installed
-	@$(BIN)/python -m pytest -q --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	@$(BIN)/python -m pytest -q --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses=5 --dist=loadfile
 
 faults: setup
 	@$(BIN)/python -m tests.campaign
