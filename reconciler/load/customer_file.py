@@ -10,7 +10,7 @@ import functools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler import bindings
@@ -22,6 +22,9 @@ from reconciler.load.source import Source, parse
 from reconciler.model import SecretReference, Worker
 from reconciler.names import did_you_mean, listed
 from reconciler.routing import Hostname
+
+# What a script's code and its tier's defaults come from: without them, what is right would look wrong.
+_OTHERS_HANG_ON = frozenset({"tier", "compatibility_flags", "main", "modules", "assets"})
 
 CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
@@ -77,10 +80,13 @@ def read_trial(folder: Folder, terms: Terms, name: str) -> Trial:
 
 
 def _compiled(folder: Folder, terms: Terms) -> Compiled:
+    try:
+        source = read_source(folder)
+    except validation.NotValid as error:
+        return Compiled(None, (*error.problems, *_problems_beside(error, folder, terms)))
+    except ConfigError as error:
+        return Compiled(None, error.problems)
     problems: list[Problem] = []
-    source = _source(folder, problems)
-    if source is None:
-        return Compiled(None, tuple(problems))
     data: Mapping[str, Any] = source.data
     rows = [built.script for built in _build(source, folder, terms, problems)]
     identity = posixpath.basename(folder.path)
@@ -98,14 +104,29 @@ def _compiled(folder: Folder, terms: Terms) -> Compiled:
     )
 
 
+def _problems_beside(error: validation.NotValid, folder: Folder, terms: Terms) -> list[Problem]:
+    """What is wrong in what the schema leaves. Nothing is said of what hangs on a part that it refuses."""
+    if error.left is None or any(path[0] in _OTHERS_HANG_ON for path in error.gone):
+        return []
+    unsure = {path[1] for path in error.gone if path[0] == "scripts" and path[2:3] and path[2] in _OTHERS_HANG_ON}
+    own = {name: one for name, one in error.left.data["scripts"].items() if name not in unsure}
+    problems: list[Problem] = []
+    for _ in _build(replace(error.left, data={**error.left.data, "scripts": own}), folder, terms, problems):
+        continue
+    return problems
+
+
 def _read_built(folder: Folder, terms: Terms, name: str) -> tuple[Built, Source]:
+    gone = Problem(f"script {name} is not there any more", folder.place(CUSTOMER_FILE), code="changed-meanwhile")
     problems: list[Problem] = []
     with folder.held() as held:
-        source = _source(held, problems)
-        built = list(_build(source, held, terms, problems, name)) if source is not None else []
+        try:
+            source = read_source(held)
+        except ConfigError as error:
+            raise ConfigError(error.problems or [gone]) from None
+        built = list(_build(source, held, terms, problems, name))
     errors = [one for one in problems if one.severity is Severity.ERROR]
-    if errors or source is None or not built:
-        gone = Problem(f"script {name} is not there any more", folder.place(CUSTOMER_FILE), code="changed-meanwhile")
+    if errors or not built:
         raise ConfigError(errors or [gone])
     return built[0], source
 
@@ -130,32 +151,22 @@ def stand_in_problems(folder: Folder, terms: Terms, script: Script) -> Iterator[
 
 def source_problems(folder: Folder) -> tuple[Problem, ...]:
     """What is wrong with the customer's file alone, for when there are no terms to compile it on."""
-    problems: list[Problem] = []
-    _source(folder, problems)
-    return tuple(problems)
+    try:
+        read_source(folder)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def read_source(folder: Folder) -> Source:
-    """The customer's file, checked against its schema. Raises ConfigError."""
-    problems: list[Problem] = []
-    source = _source(folder, problems)
-    if source is None:
-        raise ConfigError(problems)
-    return source
-
-
-def _source(folder: Folder, problems: list[Problem]) -> Source | None:
+    """The customer's file, checked against its schema. Raises ConfigError, without a problem where it has been told."""
     file = f"{folder.path}/{CUSTOMER_FILE}"
     if folder.is_refused(CUSTOMER_FILE):
-        return None
+        raise ConfigError([])
     try:
         return _checked(file, folder.read(CUSTOMER_FILE))
     except (OSError, ValueError) as error:
-        problems.append(Problem("the file cannot be read", Where(file), str(error), code="unreadable"))
-        return None
-    except ConfigError as error:
-        problems.extend(error.problems)
-        return None
+        raise ConfigError([Problem("the file cannot be read", Where(file), str(error), code="unreadable")]) from None
 
 
 @functools.lru_cache(maxsize=8)  # an apply reads a customer anew for each of its scripts, which follow one another

@@ -31,6 +31,11 @@ from reconciler.load.source import Source, parse
 from reconciler.model import Module, Worker
 from reconciler.names import did_you_mean, listed
 
+# What customers' scripts and the platform's own Workers name or take over.
+_OTHERS_HANG_ON = frozenset(
+    {"defaults", "tiers", "outbound_workers", "egress", "tail_workers", "platform_modules", "environments"}
+)
+
 # What the platform's own Workers take over from `defaults`. Those that ship here run on the date they are tested with.
 _OBSERVED = ("observability", "logpush")
 _INHERITED = ("compatibility_date", "compatibility_flags", *_OBSERVED)
@@ -70,15 +75,35 @@ class Loaded:
 def load(root: Path, environment: str, variables: Mapping[str, str], today: datetime.date) -> Loaded:
     """Read and check platform.yaml and the files that it names."""
     try:
-        source = read_source(root, environment)
+        return _loaded(root, read_source(root, environment), variables, today)
+    except validation.NotValid as error:
+        beside = _beside(error, environment, root, variables, today)
+        return Loaded(None, beside.terms, (*error.problems, *beside.problems))
     except ConfigError as error:
         return Loaded(None, None, error.problems)
+
+
+def _beside(
+    error: validation.NotValid, environment: str, root: Path, variables: Mapping[str, str], today: datetime.date
+) -> Loaded:
+    """What the schema leaves of platform.yaml. Nothing is said of what hangs on a part that it refuses."""
+    left = error.left
+    if left is None or any(path[0] in _OTHERS_HANG_ON for path in error.gone):
+        return Loaded(None, None, ())
+    try:
+        source = left if isinstance(left, Overlaid) else _overlaid(left, environment)
+    except ConfigError as further:
+        return Loaded(None, None, further.problems)
+    return _loaded(root, source, variables, today)
+
+
+def _loaded(root: Path, source: Overlaid, variables: Mapping[str, str], today: datetime.date) -> Loaded:
     problems: list[Problem] = []
     tree = _Tree(root)
     terms = terms_of(source, today, _platform_modules(source, tree, problems))
     for layer in (*terms.defaults, *(one for tier in terms.tiers.values() for one in tier)):
         problems += settings.layer_problems(layer, terms.outbound_workers, today)
-    platform = _Reader(source, environment, today, tree, problems).platform(variables)
+    platform = _Reader(source, source.environment, today, tree, problems).platform(variables)
     section = source.data.get("egress")
     rules = egress.read(section, lambda *keys: source.where(("egress", *keys))) if section is not None else None
     return Loaded(platform, terms, tuple(problems), rules)
@@ -92,6 +117,10 @@ def read_source(root: Path, environment: str) -> Overlaid:
     except (OSError, ValueError) as error:
         raise ConfigError([Problem("platform.yaml cannot be read", where, str(error), code="unreadable")]) from None
     validation.refuse_bad(schema.platform, base)
+    return _overlaid(base, environment)
+
+
+def _overlaid(base: Source, environment: str) -> Overlaid:
     known = base.data.get("environments", {})
     if environment and environment not in known:
         nearest = did_you_mean(environment, known)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from reconciler.errors import ConfigError, Problem, Where
@@ -21,20 +22,84 @@ Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
 
 
+class NotValid(ConfigError):
+    """A source is not what its schema says. Holds what is left of it, so that all else that is wrong can be told."""
+
+    def __init__(self, problems: Iterable[Problem], left: Source | None, gone: Collection[Path]) -> None:
+        """`left` is valid, and None where too much would have to go. `gone` are the paths that were taken out, and
+        those that were meant by a name that is none."""
+        super().__init__(problems)
+        self.left, self.gone = left, gone
+
+
 def refuse_bad(document: Callable[[], dict[str, Any]], source: Source) -> None:
-    """Raise ConfigError when a source is not what the schema says, which is given by the function that makes it."""
+    """Raise NotValid when a source is not what the schema says, which is given by the function that makes it."""
     if not checker(document)(source.data):
-        raise ConfigError(explain(document(), source))
+        errors = _errors(document(), source.data)
+        left, gone = _left(document, source, errors)
+        raise NotValid(_problems(errors, source), left, gone)
 
 
 def explain(schema: Schema, source: Source) -> list[Problem]:
     """What is wrong, one problem for each cause, up to MAX_PROBLEMS."""
+    return list(_problems(_errors(schema, source.data), source))
+
+
+def _errors(schema: Schema, value: Any) -> list[Any]:
     import jsonschema  # 95 ms: only when something is wrong
 
     extend: Any = jsonschema.validators.extend  # untyped in its stubs
     own = {"pattern": _whole_pattern, "uniqueItems": _no_twins}
-    errors = extend(jsonschema.Draft202012Validator, own)(dict(schema)).iter_errors(source.data)
-    return list(_problems(itertools.islice(errors, MAX_PROBLEMS), source))
+    found = extend(jsonschema.Draft202012Validator, own)(dict(schema)).iter_errors(value)
+    return list(itertools.islice(found, MAX_PROBLEMS))
+
+
+def _left(
+    document: Callable[[], dict[str, Any]], source: Source, errors: list[Any]
+) -> tuple[Source | None, Collection[Path]]:
+    """What is valid of a source, and what is not. Where something required is wrong, what it belongs to goes too."""
+    left, gone = source.data, set[Path]()
+    for _ in range(_LEVELS):
+        wrong = {path for error in errors for path in itertools.islice(_places(error), MAX_PROBLEMS)}
+        if () in wrong:
+            break
+        gone |= wrong
+        left = _without(left, {_in_a_map(path) for path in wrong})
+        if checker(document)(left):
+            return replace(source, data=left), gone
+        errors = _errors(document(), left)
+    return None, gone
+
+
+def _places(error: Any) -> Iterator[Path]:
+    """What an error says is wrong, and what a wrong name was meant to be."""
+    path: Path = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        for name, _ in _unknown(error):
+            yield (*path, name)
+            meant = did_you_mean(name, error.schema.get("properties", ()))
+            if meant and meant not in error.instance:
+                yield (*path, meant)
+    elif "propertyNames" in error.absolute_schema_path:
+        yield (*path, str(error.instance))
+    else:
+        yield path
+
+
+def _in_a_map(path: Path) -> Path:
+    """What holds it and has a name of its own: without one element, the others of a list would change their places."""
+    numbered = next((at for at, part in enumerate(path) if isinstance(part, int)), len(path))
+    return path[:numbered]
+
+
+def _without(value: Any, paths: Collection[Path]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    below: dict[str | int, set[Path]] = {}
+    for first, *rest in paths:
+        below.setdefault(first, set()).add(tuple(rest))
+    kept = {name: one for name, one in value.items() if () not in below.get(name, ())}
+    return kept | {name: _without(kept[name], below[name]) for name in below if name in kept}
 
 
 def _whole_pattern(validator: Any, text: str, value: Any, schema: Any) -> Iterator[Any]:
@@ -53,6 +118,7 @@ def _no_twins(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator
         yield jsonschema.ValidationError("not unique")
 
 
+_LEVELS = 4  # from a value to the script or binding that cannot be without it, and one more
 _LONGEST_NAME = 100  # that a better one is looked for
 
 _NOUNS = {

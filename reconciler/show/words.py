@@ -71,7 +71,7 @@ def effort(cost: Cost) -> str:
 def bill(cost: Cost) -> str:
     """`4,830 → 4,832 scripts · $101.60 → $101.64 a month`."""
     scripts = _moves(number(cost.scripts_before), number(cost.scripts_after))
-    named = "script" if cost.scripts_before == cost.scripts_after == 1 else "scripts"
+    named = "script" if cost.scripts_after == 1 else "scripts"
     return f"{scripts} {named} · {_moves(money(cost.cents_before), money(cost.cents_after))} a month"
 
 

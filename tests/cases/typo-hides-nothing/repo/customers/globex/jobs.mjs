@@ -1,0 +1,2 @@
+import "left-pad";
+export default {};
