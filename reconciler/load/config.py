@@ -93,13 +93,19 @@ def load(
     if loaded.platform is not None:
         problems += _across(loaded.platform, customers, found.rows, memo)
     if loaded.platform is not None and loaded.egress is not None:
-        problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=customers.keys())
+        known = customers.keys() | _folders_of(found.problems) if found.problems else customers.keys()
+        problems += egress.check(loaded.egress, tiers=loaded.platform.tiers, customers=known)
     told = excerpts.with_lines(root, problems)
     if loaded.platform is None or any(one.severity is Severity.ERROR for one in told):
         raise ConfigError(told)
     return Repository(
         root, loaded.platform, customers, told, terms=loaded.terms, known=facts_of(customers, memo), memo=memo
     )
+
+
+def _folders_of(problems: Iterable[Problem]) -> set[str]:
+    """A customer whose file is wrong came to nothing, and is there all the same."""
+    return {name for one in problems if one.where is not None for name in one.where.file.split("/")}
 
 
 def read_worker(repository: Repository, script_name: str) -> Worker:

@@ -24,7 +24,7 @@ from reconciler.names import did_you_mean, listed
 from reconciler.routing import Hostname
 
 # What a script's code and its tier's defaults come from: without them, what is right would look wrong.
-_OTHERS_HANG_ON = frozenset({"tier", "compatibility_flags", "main", "modules", "assets"})
+_OTHERS_HANG_ON = frozenset({"tier", "compatibility_flags", "main", "modules", "assets", "outbound_worker"})
 
 CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 
@@ -109,7 +109,7 @@ def _problems_beside(error: validation.NotValid, folder: Folder, terms: Terms) -
     if error.left is None or any(path[0] in _OTHERS_HANG_ON for path in error.gone):
         return []
     unsure = {path[1] for path in error.gone if path[0] == "scripts" and path[2:3] and path[2] in _OTHERS_HANG_ON}
-    own = {name: one for name, one in error.left.data["scripts"].items() if name not in unsure}
+    own = {name: one for name, one in error.left.data.get("scripts", {}).items() if name not in unsure}
     problems: list[Problem] = []
     for _ in _build(replace(error.left, data={**error.left.data, "scripts": own}), folder, terms, problems):
         continue
@@ -202,10 +202,9 @@ def _script(
     terms: Terms,
     problems: list[Problem],
 ) -> Built:
-    code = scripts.Code(
-        resolved.get("main", ""), resolved.get("modules", ()), resolved.get("compatibility_flags", ()),
-        f"the folder of customer {identity}",
-    )  # fmt: skip
+    flags = resolved.get("compatibility_flags", ()) if _is_a_tier(tier, terms) else None
+    within = f"the folder of customer {identity}"
+    code = scripts.Code(resolved.get("main", ""), resolved.get("modules", ()), flags, within)
     if not code.main and "assets" not in resolved:
         why = "a script has code, static files, or both"
         problems.append(Problem(f"script {name} has no main", at(), why, "add `main: index.mjs`", "missing-field"))
@@ -270,7 +269,7 @@ def _customer_problems(identity: str, tier: str, source: Source, terms: Terms) -
     if identity in terms.tiers:
         why = "the customer's id and its tier are both tags of its scripts"
         yield Problem(f"customer {identity} has the name of a tier", source.where(), why, "rename one", "customer-id")
-    if tier in terms.tiers or (not tier and not terms.tiers):
+    if _is_a_tier(tier, terms):
         return
     known = listed(terms.tiers)
     why = f"the tiers of platform.yaml are {known}" if known else "platform.yaml declares no tiers"
@@ -280,6 +279,11 @@ def _customer_problems(identity: str, tier: str, source: Source, terms: Terms) -
     nearest = did_you_mean(tier, terms.tiers)
     fix = f'write "{nearest}"' if nearest else "declare it under `tiers` in platform.yaml"
     yield Problem(f'there is no tier "{tier}"', source.where(("tier",)), why, fix, "unknown-tier")
+
+
+def _is_a_tier(tier: str, terms: Terms) -> bool:
+    """Or none, where there are none."""
+    return tier in terms.tiers or (not tier and not terms.tiers)
 
 
 def _whole(value: float | None) -> int | None:

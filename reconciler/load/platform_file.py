@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ from reconciler.names import did_you_mean, listed
 _OTHERS_HANG_ON = frozenset(
     {"defaults", "tiers", "outbound_workers", "egress", "tail_workers", "platform_modules", "environments"}
 )
+_ITS_CODE_HANGS_ON = frozenset({"main", "modules", "compatibility_flags"})  # of the dispatcher
+# For what is missing, while all else is looked at: no Worker's name begins with "-", so that --egress is nobody's.
+_UNTIL_IT_IS_THERE = {"platform": "-", "namespace": "x", "prune": False}
 
 # What the platform's own Workers take over from `defaults`. Those that ship here run on the date they are tested with.
 _OBSERVED = ("observability", "logpush")
@@ -90,10 +93,16 @@ def _beside(
     left = error.left
     if left is None or any(path[0] in _OTHERS_HANG_ON for path in error.gone):
         return Loaded(None, None, ())
+    stands_in = {name: one for name, one in _UNTIL_IT_IS_THERE.items() if name not in left.data}
     try:
-        source = left if isinstance(left, Overlaid) else _overlaid(left, environment)
+        whole = replace(left, data={**left.data, **stands_in})
+        source = whole if isinstance(whole, Overlaid) else _overlaid(whole, environment)
+    except validation.NotValid:  # what the environment adds to is gone
+        return Loaded(None, None, ())
     except ConfigError as further:
         return Loaded(None, None, further.problems)
+    if any(path[0] == "dispatcher" and path[1:2] and path[1] in _ITS_CODE_HANGS_ON for path in error.gone):
+        source = replace(source, data={name: one for name, one in source.data.items() if name != "dispatcher"})
     return _loaded(root, source, variables, today)
 
 
@@ -173,6 +182,7 @@ def terms_of(source: Overlaid, today: datetime.date, modules: tuple[Module, ...]
 
 
 def _platform_modules(source: Overlaid, tree: _Tree, problems: list[Problem]) -> tuple[Module, ...]:
+    """What is wrong with one is told here, and not once more by every script that imports it: its name stands."""
     found: list[tuple[Module, Where]] = []
     for name, path in source.data.get("platform_modules", {}).items():
         where = source.where(("platform_modules", name))
@@ -182,10 +192,8 @@ def _platform_modules(source: Overlaid, tree: _Tree, problems: list[Problem]) ->
             why = f"types are known by their endings: {', '.join(scripts.MODULE_TYPES)}"
             wrong = Problem(f'the platform module "{name}" has no known type', where, why, "rename it", "module-type")
         content = tree.read("platform module", path, where, problems)
-        if wrong:
-            problems.append(wrong)
-        elif content is not None and kind is not None:
-            found.append((Module(name, kind, content, injected=True), Where(path)))
+        problems += [wrong] if wrong else []
+        found.append((Module(name, kind or scripts.ESM, (not wrong and content) or b"", injected=True), Where(path)))
     names = frozenset(module.name for module, _ in found)
     flags = layers.resolve(one.data for one in layers_at(source, "defaults", "defaults")).get("compatibility_flags", ())
     for module, where in found:

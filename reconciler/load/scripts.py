@@ -56,7 +56,7 @@ class Code:
 
     main: str
     modules: Sequence[str]
-    flags: Sequence[str]  # compatibility flags
+    flags: Sequence[str] | None  # compatibility flags; None where they cannot be known
     within: str  # what the folder is called in messages
 
 
@@ -92,7 +92,7 @@ def read(code: Code, folder: Folder, injected: Collection[Module], at: At) -> Mo
 def import_problems(module: Module, names: frozenset[str], flags: Sequence[str], where: Where) -> list[Problem]:
     """What is wrong with the imports of a module that several Workers share; `where` is the first place of its file."""
     return [
-        _told(module, one, names, flags, Where(where.file, one.line, one.column, one.width))
+        _told(module, one, names, Where(where.file, one.line, one.column, one.width))
         for one in _suspicious(module, names, flags)
     ]
 
@@ -172,15 +172,15 @@ def _module(path: str, prefix: str, folder: Folder, taken: Collection[str], *, i
 
 
 def _import_problems(
-    module: Module, names: frozenset[str], flags: Sequence[str], folder: Folder, prefix: str
+    module: Module, names: frozenset[str], flags: Sequence[str] | None, folder: Folder, prefix: str
 ) -> list[Problem]:
     return [
-        _told(module, one, names, flags, folder.place(prefix + module.name, one.line, one.column, one.width))
+        _told(module, one, names, folder.place(prefix + module.name, one.line, one.column, one.width))
         for one in _suspicious(module, names, flags)
     ]
 
 
-def _suspicious(module: Module, names: frozenset[str], flags: Sequence[str]) -> list[javascript.Import]:
+def _suspicious(module: Module, names: frozenset[str], flags: Sequence[str] | None) -> list[javascript.Import]:
     """The imports that lead nowhere. The close look is taken only when a quick one finds something."""
     if module.type != ESM:
         return []
@@ -191,16 +191,15 @@ def _suspicious(module: Module, names: frozenset[str], flags: Sequence[str]) -> 
     return [one for one in javascript.imports(text) if not _resolves(one.specifier, module.name, names, flags)]
 
 
-def _resolves(specifier: str, importer: str, names: frozenset[str], flags: Sequence[str]) -> bool:
+def _resolves(specifier: str, importer: str, names: frozenset[str], flags: Sequence[str] | None) -> bool:
     if specifier.startswith(("./", "../")):
         return posixpath.normpath(posixpath.join(posixpath.dirname(importer), specifier)) in names
     if specifier.startswith("node:"):
-        return any(flag.startswith("nodejs_") for flag in flags)
+        return flags is None or any(flag.startswith("nodejs_") for flag in flags)
     return specifier in _CLOUDFLARE_MODULES
 
 
-def _told(module: Module, one: javascript.Import, names: frozenset[str], flags: Sequence[str], where: Where) -> Problem:
-    del flags
+def _told(module: Module, one: javascript.Import, names: frozenset[str], where: Where) -> Problem:
     specifier = one.specifier
     what = f'the import "{specifier}" leads nowhere'
     if specifier.startswith(("./", "../")):

@@ -26,8 +26,8 @@ class NotValid(ConfigError):
     """A source is not what its schema says. Holds what is left of it, so that all else that is wrong can be told."""
 
     def __init__(self, problems: Iterable[Problem], left: Source | None, gone: Collection[Path]) -> None:
-        """`left` is valid, and None where too much would have to go. `gone` are the paths that were taken out, and
-        those that were meant by a name that is none."""
+        """`left` is valid but for what a file has to have at its top, and None where too much would have to go. `gone`
+        are the paths that were taken out, those that are missing, and those that were meant by a name that is none."""
         super().__init__(problems)
         self.left, self.gone = left, gone
 
@@ -65,16 +65,22 @@ def _left(
             break
         gone |= wrong
         left = _without(left, {_in_a_map(path) for path in wrong})
-        if checker(document)(left):
-            return replace(source, data=left), gone
-        errors = _errors(document(), left)
+        errors = [] if checker(document)(left) else _errors(document(), left)
+        if all(_at_the_top_is_missing(error) for error in errors):
+            return replace(source, data=left), gone | {path for error in errors for path in _places(error)}
     return None, gone
+
+
+def _at_the_top_is_missing(error: Any) -> bool:
+    return not error.absolute_path and error.validator == "required"
 
 
 def _places(error: Any) -> Iterator[Path]:
     """What an error says is wrong, and what a wrong name was meant to be."""
     path: Path = tuple(error.absolute_path)
-    if error.validator == "additionalProperties":
+    if _at_the_top_is_missing(error):
+        yield from ((name,) for name in error.validator_value if name not in error.instance)
+    elif error.validator == "additionalProperties":
         for name, _ in _unknown(error):
             yield (*path, name)
             meant = did_you_mean(name, error.schema.get("properties", ()))
@@ -145,12 +151,14 @@ def _problems(errors: Iterable[Any], source: Source) -> Iterator[Problem]:
         meant = {did_you_mean(name, error.schema.get("properties", ())) for name, error in unknown}
         for name, error in unknown:
             yield _unknown_field(path, name, error, source)
+        # What is empty does not match either, and the pattern's rule says more.
+        told = {"additionalProperties", *("minLength" for error in here if error.validator == "pattern")}
         for error in here:
             if error.validator == "required":
                 missing = [name for name in error.validator_value if name not in error.instance]
                 yield from (_missing(path, name, error, source) for name in missing if name not in meant)
                 meant |= set(missing)  # jsonschema reports each missing name by itself
-            elif error.validator != "additionalProperties":
+            elif error.validator not in told:
                 yield _WORDS[error.validator](path, error, source)
 
 
@@ -234,7 +242,7 @@ def _not_one_of(path: Path, error: Any, source: Source) -> Problem:
     known = [str(one) for one in error.validator_value]
     nearest = did_you_mean(str(error.instance), known)
     return Problem(
-        f'{subject(path)} cannot be "{_shown(error.instance)}"',
+        f"{subject(path)} cannot be {_quoted(error.instance)}",
         source.where(path),
         why=f"it is one of {', '.join(known)}",
         fix=f'write "{nearest}"' if nearest else "",
@@ -350,7 +358,11 @@ def _noun(value: Any) -> str:
     return next(_NOUNS[name] for name in ("boolean", "integer", *_NOUNS) if is_type(name, value))
 
 
+def _quoted(value: Any) -> str:
+    return _shown(value) if isinstance(value, dict | list) else f'"{_shown(value)}"'
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return "null" if value is None else str(value)[:80]
+    return canonical(value)[:80] if isinstance(value, dict | list) or value is None else str(value)[:80]

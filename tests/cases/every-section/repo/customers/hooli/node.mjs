@@ -1,0 +1,1 @@
+import "node:fs"; export default {fetch(){return new Response("x")}};

@@ -1,0 +1,1 @@
+export const provide = 1;

@@ -1,0 +1,2 @@
+import "./lib/x.mjs"; import "node:buffer";
+export default {fetch(){return new Response("x")}};

@@ -1,0 +1,2 @@
+import "node:crypto";
+export default { fetch: () => new Response() };
