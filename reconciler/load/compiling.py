@@ -232,12 +232,16 @@ def _fresh(root: Path, paths: Collection[str], tree: Tree, terms: Terms) -> dict
     shares = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     working = [_Share(root, folders[number::shares], terms) for number in range(shares)]
     with ThreadPoolExecutor(shares, thread_name_prefix="share") as reading:
-        return {path: one for found in reading.map(_Share.done, working) for path, one in found.items()}
+        try:
+            return {path: one for found in reading.map(_Share.done, working) for path, one in found.items()}
+        finally:
+            for one in working:
+                one.stop()
 
 
 class _Share:
     """A part of the folders, compiled by a process of its own: it gets no token, and imports nothing from the folder
-    that it is started in."""
+    that it is started in. A terminal's Ctrl-C reaches this process alone, which then ends its shares."""
 
     def __init__(self, root: Path, folders: Sequence[tuple[str, Folder | None]], terms: Terms) -> None:
         self._process = subprocess.Popen(
@@ -245,6 +249,7 @@ class _Share:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            start_new_session=True,
         )
         assert self._process.stdin is not None
         with self._process.stdin as told:
@@ -262,6 +267,10 @@ class _Share:
         if self._process.wait() != 0 or not is_whole:
             raise ChildProcessError(f"compiling customers ended with {self._process.returncode}")
         return found
+
+    def stop(self) -> None:
+        """Whoever waits for it waits no more."""
+        self._process.kill()
 
 
 # The terms

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli import COMMANDS, main
+from reconciler.cli import main
+from reconciler.cli.commands import COMMANDS
 from reconciler.local.api import create_app
 from reconciler.local.server import Server
 from reconciler.local.store import Store

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from reconciler.cli import COMMANDS, reconciler
+from reconciler.cli.commands import COMMANDS, reconciler
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from reconciler.begin.scaffold import entry, with_script
-from reconciler.cli import reconciler
+from reconciler.cli.commands import reconciler
 
 
 def run(folder: Path, *words: str) -> Result:

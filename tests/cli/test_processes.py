@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.cli.interrupts import was_interrupted
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.server import Server
 from reconciler.local.store import Store
@@ -170,23 +172,66 @@ def test_ctrl_c_while_looking_changes_nothing(account: Account) -> None:
     assert account.gate.writes == []
 
 
-def test_an_interrupt_that_python_drops_is_sent_again() -> None:
+def test_an_interrupt_that_python_drops_ends_the_process() -> None:
     """One that comes within a callback that has nobody to raise to is printed by Python, and was never heard."""
     code = (
         "import signal, time, weakref\n"
-        "from reconciler.cli.interrupts import every_interrupt_heard\n"
+        "from reconciler.cli.interrupts import EveryInterruptHeard\n"
         "class One: pass\n"
         "one = One()\n"
         "gone = weakref.ref(one, lambda _: signal.raise_signal(signal.SIGINT))\n"
-        "with every_interrupt_heard():\n"
+        "with EveryInterruptHeard():\n"
         "    del one\n"
-        "    try:\n"
-        f"        time.sleep({WAIT})\n"
-        "    except KeyboardInterrupt:\n"
-        "        print('heard')\n"
+        "    print('it went on')\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT, cwd=ROOT)
-    assert (ran.stdout, ran.stderr) == ("heard\n", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "interrupted: nothing more is done\n")
+
+
+def test_an_interrupt_that_python_wraps_is_one() -> None:
+    """Python 3.11 makes a RuntimeError of what __set_name__ raises, which dataclasses have for each default."""
+
+    class Interrupts:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, RuntimeError)) as raised:
+        type("Owner", (), {"name": Interrupts()})
+    assert was_interrupted(raised.value)
+    assert not was_interrupted(RuntimeError())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up as Linux tells of them")
+def test_ctrl_c_while_many_customers_are_compiled_ends_it_at_once(tmp_path: Path) -> None:
+    """Their processes are not in the terminal's group: it would interrupt them too, and each would say so."""
+    folder = repository(tmp_path / "repository")
+    for number in range(1_500):
+        customer = folder / f"customers/more-{number}"
+        customer.mkdir()
+        (customer / "customer.yaml").write_text(f"tier: free\nscripts: {{more-{number}: {{main: index.mjs}}}}\n")
+        (customer / "index.mjs").write_text("export default {};\n")
+    words = [sys.executable, "-m", "reconciler", "validate", "-C", str(folder)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    share = _child(process.pid, "reconciler.load.compiling_share")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=WAIT)
+    assert (process.returncode, out, err.strip()) == (1, "", "interrupted: nothing more is done")
+    until = time.monotonic() + WAIT
+    while Path(f"/proc/{share}").exists():  # it notices that nobody listens
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _child(parent: int, command: str) -> int:
+    """Its process that runs this, as soon as there is one."""
+    until = time.monotonic() + WAIT
+    while time.monotonic() < until:
+        for one in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                if command in Path(f"/proc/{one}/cmdline").read_text():
+                    return int(one)
+        time.sleep(0.002)
+    raise AssertionError(f"no {command}")
 
 
 @pytest.mark.parametrize("processed_first", [False, True], ids=["before it is processed", "after"])
@@ -227,7 +272,7 @@ HEAVY = ("yaml", "httpx", "jsonschema", "deepdiff", "rich", "werkzeug", "jinja2"
 
 def test_help_imports_nothing_that_it_does_not_show() -> None:
     code = (
-        "import sys\nfrom reconciler.cli import reconciler\n"
+        "import sys\nfrom reconciler.cli.commands import reconciler\n"
         "reconciler.main(['--help'], standalone_mode=False)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )

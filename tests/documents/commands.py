@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from reconciler import cli
+from reconciler.cli import commands
 from reconciler.cli.options import common
 
 _HEAD = """\
@@ -57,10 +58,10 @@ def _exit_codes() -> Iterator[str]:
 
 
 def _commands() -> Iterator[str]:
-    context = click.Context(cli.reconciler, info_name="reconciler")
+    context = click.Context(commands.reconciler, info_name="reconciler")
     shared = _common()
-    for name in cli.reconciler.list_commands(context):
-        command = cli.reconciler.get_command(context, name)
+    for name in commands.reconciler.list_commands(context):
+        command = commands.reconciler.get_command(context, name)
         assert command is not None
         yield from _command(command, click.Context(command, info_name=name, parent=context), shared)
     yield f"\n## {_SHARED}\n"
@@ -113,7 +114,7 @@ def _names(option: click.Option) -> str:
     names = " ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     if option.is_flag or option.count or isinstance(option.type, click.Choice):
         return names
-    value = option.make_metavar(click.Context(cli.reconciler)).replace("|", "\\|")
+    value = option.make_metavar(click.Context(commands.reconciler)).replace("|", "\\|")
     return f"{names} {value}"
 
 
