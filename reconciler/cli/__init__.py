@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import sys
 
-from reconciler.cli.interrupts import INTERRUPTED, EveryInterruptHeard
+from reconciler.cli.interrupts import INTERRUPTED, Interruptible
 
-TYPE_CHECKING = False  # what typing calls so; to import it takes 10 ms, in which a Ctrl-C would show a traceback
+TYPE_CHECKING = False  # as in interrupts.py
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run these words, or the process's own, and exit."""
-    with EveryInterruptHeard():
-        try:
+    try:
+        with Interruptible():
             from reconciler.cli.commands import run  # takes 50 ms, in which a Ctrl-C may come already
 
             code = run(words)
-        except KeyboardInterrupt:
-            sys.stderr.write(f"{INTERRUPTED}\n")
-            code = 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{INTERRUPTED}\n")
+        code = 1
     sys.exit(code)

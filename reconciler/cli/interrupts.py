@@ -1,11 +1,15 @@
-"""Ctrl-C is always heard, also where Python drops it.
+"""Ctrl-C ends a run that only looks: in order where that takes no time, else at once.
 
-Law: a program that is asked to stop stops, whatever it was at.
+Law: a program that is asked to stop stops, whatever it was at. What is written is written so that a kill does no harm
+(tests/campaign/killing.py). `apply` and `dev` have handlers of their own for when there is more to end.
 
-Python runs a signal's handler between two instructions of the main thread. Where those belong to a callback that has
-nobody to raise to (a __del__, or that of a weak reference, which the import system has for each module), the interrupt
-is printed as "Exception ignored in" and the program goes on: one of 150 while modules are imported, on Python 3.11.
-The import system may then stay locked, and the first other thread that imports waits for ever.
+why it would not        what is done about it
+----------------------  ----------------------------------------------------------------------------------------------
+a thread waits for the  the interrupt comes to the main thread alone, which then waits for the others: after PATIENCE,
+API, for minutes        or at the second Ctrl-C, nobody is waited for
+Python drops it         it comes within a callback that has nobody to raise to (a __del__, or that of a weak reference,
+                        as the import system has for each module: one of 150 while modules are imported). The run would
+                        go on, with the import system perhaps locked for ever: it ends at once
 """
 
 from __future__ import annotations
@@ -13,25 +17,55 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # what typing calls so; to import it takes 10 ms, in which a Ctrl-C would show a traceback
+if TYPE_CHECKING:
+    from types import FrameType
+
 INTERRUPTED = "interrupted: nothing more is done"
+PATIENCE = 3.0  # seconds for threads to come to an end, and folders that were only for this run to go
 
 
-class EveryInterruptHeard:
-    """Within it, an interrupt that is dropped ends the process: nothing that would come after can be relied on, and
-    what is written is written so that a kill does no harm (tests/campaign/killing.py)."""
+class Interruptible:
+    """Within it a Ctrl-C raises KeyboardInterrupt, and the process is over soon after, wherever that leads."""
 
     def __enter__(self) -> None:
-        self._before = sys.unraisablehook
-        sys.unraisablehook = self._dropped
+        self._asked = self._over = False
+        self._dropped_before, sys.unraisablehook = sys.unraisablehook, self._dropped
+        import signal
+        import threading
+
+        self._is_main = threading.current_thread() is threading.main_thread()  # which alone may have handlers
+        if self._is_main:
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def __exit__(self, *_: object) -> None:
-        sys.unraisablehook = self._before
+        import signal
+
+        self._over = True
+        sys.unraisablehook = self._dropped_before
+        if self._is_main:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        import threading
+
+        if self._asked:
+            self._end()
+        self._asked = True
+        later = threading.Timer(PATIENCE, self._end)
+        later.daemon = True
+        later.start()
+        raise KeyboardInterrupt
 
     def _dropped(self, what: sys.UnraisableHookArgs) -> None:
-        if not was_interrupted(what.exc_value):
-            self._before(what)
-            return
-        os.write(2, f"{INTERRUPTED}\n".encode())  # past Python's streams, which this may have come in the middle of
+        if was_interrupted(what.exc_value):
+            self._end()
+        self._dropped_before(what)
+
+    def _end(self) -> None:
+        if not self._over:  # else it is told already, and threads are waited for
+            os.write(2, f"{INTERRUPTED}\n".encode())  # past Python's streams: this may have come in the middle of one
         os._exit(1)
 
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.cli.interrupts import was_interrupted
+from reconciler.cli.interrupts import PATIENCE, was_interrupted
 from reconciler.local.api import LOCAL_TOKEN, create_app
 from reconciler.local.server import Server
 from reconciler.local.store import Store
@@ -172,15 +172,41 @@ def test_ctrl_c_while_looking_changes_nothing(account: Account) -> None:
     assert account.gate.writes == []
 
 
+def test_ctrl_c_while_another_thread_waits_for_the_api_ends_it_soon(account: Account) -> None:
+    """What differs is read by several threads, and a reply may take minutes."""
+    assert account.run("apply", "--yes")[0] == 0
+    for code in account.folder.glob("customers/*/*.mjs"):
+        code.write_text("export default { fetch: () => new Response('changed') };\n")
+    slow = threading.Event()
+
+    def late(environ: Any, start_response: Any) -> Any:
+        if "/content" in environ["PATH_INFO"]:
+            account.gate.held.set()
+            slow.wait(WAIT)
+        return account.gate(environ, start_response)
+
+    account.server.stop()
+    account.server = Server(late).start()
+    process = account.start("plan")
+    assert account.gate.held.wait(WAIT)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=WAIT)
+    took = time.monotonic() - began
+    slow.set()
+    assert (process.returncode, err.splitlines()[-1]) == (1, "interrupted: nothing more is done")
+    assert took < PATIENCE + 5  # a loaded machine's own slowness
+
+
 def test_an_interrupt_that_python_drops_ends_the_process() -> None:
     """One that comes within a callback that has nobody to raise to is printed by Python, and was never heard."""
     code = (
         "import signal, time, weakref\n"
-        "from reconciler.cli.interrupts import EveryInterruptHeard\n"
+        "from reconciler.cli.interrupts import Interruptible\n"
         "class One: pass\n"
         "one = One()\n"
         "gone = weakref.ref(one, lambda _: signal.raise_signal(signal.SIGINT))\n"
-        "with EveryInterruptHeard():\n"
+        "with Interruptible():\n"
         "    del one\n"
         "    print('it went on')\n"
     )
