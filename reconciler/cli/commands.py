@@ -85,6 +85,16 @@ def reconciler() -> None:
     Customers, scripts, tags, limits and outbound Workers are files in a repository. `plan` shows the difference to
     the live dispatch namespace, `apply` carries it out, `drift` tells what someone changed by hand.
     """
+    from pathlib import Path
+
+    try:
+        Path.cwd()
+    except OSError as error:
+        from reconciler.errors import Problem, UsageProblem
+
+        why = f"another branch may not have it ({error.strerror})"
+        what, fix = "the folder that you are in is not there any more", "change to one that is, such as the repository"
+        raise UsageProblem([Problem(what, why=why, fix=fix, code="no-folder")]) from None
 
 
 def run(words: Sequence[str] | None) -> int:

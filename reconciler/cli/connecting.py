@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from reconciler.cli.options import Options
 from reconciler.errors import LocalError, Problem, ReconcilerError
 from reconciler.kinds.connection import Connection
 from reconciler.load.repository import Platform, Repository
+from reconciler.load.schema import ACCOUNT_ID
 from reconciler.look import cloudflare, transport
 from reconciler.look.ahead import Ahead
 from reconciler.look.ledger import Ledger
@@ -178,13 +180,15 @@ def _remote(options: Options, platform: Platform, waiting: Waiting | None, throu
     missing = [
         name for name, value in (("CLOUDFLARE_API_TOKEN", token), ("CLOUDFLARE_ACCOUNT_ID", account)) if not value
     ]
-    if missing:
-        raise LocalError([_unset(name) for name in missing])
+    wrong = [_unset(name) for name in missing]
+    wrong += [_NO_ACCOUNT] if account and not re.fullmatch(ACCOUNT_ID, account) else []
+    if wrong:
+        raise LocalError(wrong)
     addresses = [one for name in ("CLOUDFLARE_API_BASE_URL", "CLOUDFLARE_BASE_URL") if (one := found.get(name))]
     if len(set(addresses)) > 1:
         options.terminal.warn("warning: CLOUDFLARE_API_BASE_URL and CLOUDFLARE_BASE_URL differ; the first is used")
     base_url = addresses[0] if addresses else cloudflare.DEFAULT_BASE_URL
-    budget = transport.SharedBudget(_budget_file(found, account), size=requests_per_window(options))
+    budget = transport.SharedBudget(budget_file(found, account), size=requests_per_window(options))
     network = transport.over_network(base_url, found.get(transport.PROXY, ""))
     polite = transport.Polite(through(network), budget, waiting=waiting)
     api = cloudflare.connect(base_url, Secret(token), account, polite)
@@ -214,11 +218,27 @@ def _telling(options: Options, connection: Connection) -> Iterator[Connection]:
             options.terminal.say(options.terminal.printable(told))
 
 
-def _budget_file(found: Mapping[str, str], account: str) -> Path:
+def budget_file(found: Mapping[str, str], account: str) -> Path:
     """One budget for an account and a user of this machine, whatever repository they work in."""
-    cache = Path(found.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(found.get("XDG_CACHE_HOME") or _home_of_the_user() / ".cache")
     safe = "".join(one if one.isalnum() else "-" for one in account)[:64]
     return cache / "reconciler" / f"budget-{safe}"
+
+
+def _home_of_the_user() -> Path:
+    """A container may run as a user that it has no entry for; whose home is then what container runtimes say it is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+_NO_ACCOUNT = Problem(  # without what it holds: that may be a token
+    "CLOUDFLARE_ACCOUNT_ID is no account's id",
+    why="an account's id has 32 hexadecimal digits, in small letters, and nothing around them",
+    fix="copy it from Cloudflare's dashboard, where it stands in the address: dash.cloudflare.com/<account id>",
+    code="not-connected",
+)
 
 
 def _unset(name: str) -> Problem:

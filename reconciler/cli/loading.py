@@ -72,10 +72,11 @@ def repository_root(folder: Path) -> Path:
     for one in (start, *start.parents):
         if (one / "platform.yaml").is_file():
             return one
+    where = f"{folder} or above it" if start.is_dir() else f"or above {folder}, which is no folder itself"
     raise UsageProblem(
         [
             Problem(
-                f"there is no platform.yaml in {folder} or above it",
+                f"there is no platform.yaml in {where}",
                 why="a platform's repository is known by that file",
                 fix="change to the repository, name it with -C DIR, or make one with `reconciler init`",
                 code="no-repository",

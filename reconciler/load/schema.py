@@ -28,6 +28,7 @@ from reconciler.load.schema_worker import TAG, VARIABLE_NAME, VARIABLE_RULE, lay
 from reconciler.routing import PAGES
 
 __all__ = [
+    "ACCOUNT_ID",
     "PLATFORM_ID",
     "SCRIPT_NAME",
     "TAG",
@@ -44,6 +45,7 @@ Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 PLATFORM_ID = "^(?!protect$)[a-z0-9-]{1,24}$"
+ACCOUNT_ID = "^[0-9a-f]{32}$"
 SCRIPT_NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
 WORKER_NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
@@ -121,7 +123,7 @@ def _platform_properties() -> Schema:
             "acme",
         ),
         "account_id": named(
-            "^[0-9a-f]{32}$",
+            ACCOUNT_ID,
             "an account's id has 32 hexadecimal digits; quote it when they are all decimal",
             "The Cloudflare account. Left out, CLOUDFLARE_ACCOUNT_ID tells it.",
             "0123456789abcdef0123456789abcdef",

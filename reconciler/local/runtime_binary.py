@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import LocalError, Problem
@@ -80,7 +81,9 @@ def _packaged(start: Path) -> Iterator[Path]:
 def _cache_folder(environment: Mapping[str, str]) -> Path:
     if given := environment.get("XDG_CACHE_HOME"):
         return Path(given)
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    with suppress(RuntimeError):  # the machine has no entry for this user
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return Path("/.cache")
 
 
 def _missing(why: str) -> Problem:

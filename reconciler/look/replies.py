@@ -126,13 +126,14 @@ def success(reply: Reply, call: str) -> Mapping[str, Any]:
         return {"result": None}
     envelope = _parsed(reply)
     if not isinstance(envelope, Mapping) or not envelope.keys() & {"result", "success"}:
-        raise Unreachable(call, reply.status, [], ray_of(reply.headers), why=_NO_ENVELOPE)
+        raise Unreachable(call, reply.status, [], ray_of(reply.headers), why=_NO_ENVELOPE, fix=_NO_ENVELOPE_FIX)
     if envelope.get("success", True) is not True:
         raise refusal(reply, call)
     return envelope
 
 
 _NO_ENVELOPE = "the reply is not what the API promises; something between here and Cloudflare may have answered"
+_NO_ENVELOPE_FIX = "check CLOUDFLARE_API_BASE_URL, if it is set, and what stands between; then run again"
 
 
 def refusal(reply: Reply, call: str) -> ApiError:
@@ -172,7 +173,7 @@ def refusal(reply: Reply, call: str) -> ApiError:
         why = "the server points to another address, and the token is sent to no other than the one that was set"
         return Unreachable(call, status, messages, ray, why=why, fix="check CLOUDFLARE_API_BASE_URL")
     if not messages:
-        return Unreachable(call, status, messages, ray, why=_NO_ENVELOPE)
+        return Unreachable(call, status, messages, ray, why=_NO_ENVELOPE, fix=_NO_ENVELOPE_FIX)
     return ApiError(call, status, messages, ray)
 
 

@@ -339,9 +339,17 @@ def told(error: httpx.RequestError) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+_BROKEN: Mapping[type[httpx.RequestError], str] = {
+    httpx.ConnectError: "no connection could be made",
+    httpx.ConnectTimeout: "no connection came about in time",
+    httpx.ReadTimeout: "no answer came in time",
+    httpx.DecodingError: "the answer could not be unpacked",
+}
+
+
 def _reason(outcome: httpx.Response | httpx.RequestError) -> str:
     if isinstance(outcome, httpx.RequestError):
-        return f"the connection broke ({type(outcome).__name__})"
+        return next((word for kind, word in _BROKEN.items() if isinstance(outcome, kind)), "the connection broke")
     if outcome.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return "Cloudflare asked to wait (429)"
     return f"Cloudflare answered {outcome.status_code}"

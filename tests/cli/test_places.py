@@ -1,0 +1,84 @@
+"""Where a run stands: in a folder that is gone, as a user without a home, with variables that hold something else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.connecting import budget_file
+from reconciler.errors import LocalError
+from reconciler.local.api import LOCAL_TOKEN
+from reconciler.local.runtime_binary import find_workerd
+from tests.cli.terminal import repository
+from tests.cli.test_processes import WAIT
+from tests.scenarios.platform import ACCOUNT
+
+NOBODYS = 54_321  # a user that no machine has an entry of
+
+
+def ran(
+    *words: str, cwd: Path | None = None, become: Callable[[], None] | None = None, **variables: str
+) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", *words],
+        env={"PATH": os.environ["PATH"], **variables},
+        cwd=cwd,
+        preexec_fn=become,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [("plan", "--local"), ("init",), ("validate",), ("import", "--namespace", "acme")])
+def test_the_folder_one_stands_in_may_have_gone_with_a_branch(words: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    code, said = ran(*words, cwd=folder, become=folder.rmdir)
+    assert (code, "the folder that you are in is not there any more" in said) == (2, True)
+
+
+def test_a_folder_that_is_none_is_called_so(tmp_path: Path) -> None:
+    code, said = ran("plan", "-C", str(tmp_path / "acme"))
+    assert (code, "which is no folder itself" in said) == (2, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user that there is no entry of")
+def test_a_user_that_the_machine_has_no_entry_of_has_no_home_and_no_traceback() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        budget, workerd = pool.apply(_as_nobodys)
+    assert budget == Path(f"/.cache/reconciler/budget-{ACCOUNT}")
+    assert "workerd" in workerd
+
+
+def _as_nobodys() -> tuple[Path, str]:
+    os.environ.pop("HOME", None)
+    os.setuid(NOBODYS)
+    try:
+        workerd = str(find_workerd(Path("/"), {}))
+    except LocalError as error:
+        workerd = error.problems[0].what
+    return budget_file({}, ACCOUNT), workerd
+
+
+def test_what_is_no_account_is_told_without_being_shown_or_asked(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "repository")
+    platform = folder / "platform.yaml"
+    platform.write_text(platform.read_text(encoding="utf-8").replace(f"account_id: {ACCOUNT}\n", ""), encoding="utf-8")
+    for wrong in (LOCAL_TOKEN, f"{ACCOUNT} ", ACCOUNT.upper().replace("0", "A"), "<the account>"):
+        code, said = ran(
+            "plan", "-C", str(folder), CLOUDFLARE_ACCOUNT_ID=wrong, CLOUDFLARE_API_BASE_URL="http://127.0.0.1:1"
+        )
+        assert code == 1
+        assert "CLOUDFLARE_ACCOUNT_ID is no account's id" in said
+        assert "CLOUDFLARE_API_TOKEN is not set" in said
+        assert wrong not in said
