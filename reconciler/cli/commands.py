@@ -6,6 +6,7 @@ To add a command: one module here with a click command, and its line in COMMANDS
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import io
@@ -124,10 +125,30 @@ def run(words: Sequence[str] | None) -> int:
     except Exception as error:
         if was_interrupted(error):
             raise KeyboardInterrupt from None
+        if isinstance(error, OSError) and (error.filename is not None or error.errno in _NO_ROOM):
+            return _told_of_the_machine(error)
         traceback.print_exc()
         click.echo(f"\nThis is a bug in reconciler. Please report it with the lines above and: {_words()}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+# The system has no room left: on the disk, in a folder for what is passing (ENOENT), or for open files.
+_NO_ROOM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOENT, errno.EMFILE, errno.ENFILE}
+)
+
+
+def _told_of_the_machine(error: OSError) -> int:
+    """A file or a folder that cannot be used is the machine's doing, wherever it was met."""
+    from reconciler.cli.terminal import Terminal
+    from reconciler.errors import LocalError, Problem
+
+    named = "a file" if error.filename is None else os.fsdecode(error.filename)
+    fix = "see to what stands in the way and run again: it goes on from what is there"
+    problem = Problem(f"{named} cannot be used", why=error.strerror or str(error), fix=fix, code="machine")
+    Terminal().problems([problem])
+    return LocalError.exit_code
 
 
 def _words() -> str:

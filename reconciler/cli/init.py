@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,7 @@ def _customer(folder: Path, identity: str, tier: str | None) -> int:
 def _script(folder: Path, name: str, customer: str | None) -> int:
     from reconciler.begin import scaffold
     from reconciler.cli import files, loading
+    from reconciler.errors import UsageProblem
 
     root = loading.repository_root(folder)
     _refuse_bad_name(name, "script", most=63)
@@ -130,7 +132,11 @@ def _script(folder: Path, name: str, customer: str | None) -> int:
     except ValueError as error:
         raise _refused(f"{file.relative_to(root)}: {error}") from None
     _write(root, {str(main.relative_to(root)): scaffold.module()})
-    files.write(file, text)
+    try:
+        files.write(file, text)
+    except UsageProblem:
+        _take_back([main])
+        raise
     click.echo(f"{file.relative_to(root)}\n\nNext: reconciler plan --local", err=True)
     return 0
 
@@ -178,11 +184,25 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
     there = [path for path in files if (folder / path).exists()]
     if there:
         raise _refused(f"{there[0]} exists already in {folder}")
-    for path, text in sorted(files.items()):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+    made: list[Path] = []
+    try:
+        for path, text in sorted(files.items()):
+            target = folder / path
+            made += [one for one in reversed(target.parents) if not one.exists()]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.append(target)
+            target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        _take_back(made)
+        raise _refused(f"{error.filename or folder} cannot be written ({error.strerror})") from None
+    for path in sorted(files):
         click.echo(path, err=True)
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    for one in reversed(made):
+        with suppress(OSError):  # it was not made yet, or stands on what cannot be written any more
+            one.rmdir() if one.is_dir() else one.unlink()
 
 
 def _identity(text: str) -> str:

@@ -303,8 +303,13 @@ class _Front:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One `reconciler dev` for each local account: two would answer each other's requests with half of the truth."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / "dev.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / "dev.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        what, why = "the local account cannot be kept here", f"{error.filename}: {error.strerror}"
+        fix = "work in a folder that can be written, such as a clone of your own"
+        raise LocalError([Problem(what, why=why, fix=fix, code="local-folder")]) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

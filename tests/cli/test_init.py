@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from reconciler.begin.scaffold import entry, with_script
 from reconciler.cli.commands import reconciler
+from reconciler.errors import UsageProblem
 
 
 def run(folder: Path, *words: str) -> Result:
@@ -109,3 +111,28 @@ def test_a_repository_without_workflows_gets_them_and_never_a_bare_name_to_insta
     lines = (tmp_path / ".github/reconciler.txt").read_text(encoding="utf-8").splitlines()
     asked = [line for line in lines if not line.startswith("#")]
     assert [line.split(" @ ")[0] for line in asked] == ["wfp-reconciler"], asked
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "schemas").write_text("a file", encoding="utf-8")
+    refused = run(tmp_path, "init", "--platform", "shop").exception
+    assert isinstance(refused, click.UsageError)
+    assert "schemas cannot be written (File exists); nothing was written" in refused.message
+    assert [one.name for one in tmp_path.iterdir()] == ["schemas"]
+
+
+def test_a_script_that_its_customer_cannot_be_told_of_is_not_there(tmp_path: Path) -> None:
+    run(tmp_path, "init", "--platform", "shop")
+    folder = tmp_path / "customers/example"
+    (folder / ".customer.yaml.partial").mkdir()  # where the new text would go
+    assert isinstance(run(tmp_path, "init", "script", "checkout").exception, UsageProblem)
+    assert not (folder / "checkout.mjs").exists()
+    assert run(tmp_path, "validate").return_value == 0
+
+
+def test_schema_writes_the_schema_of_the_plan_too(tmp_path: Path) -> None:
+    result = CliRunner().invoke(reconciler, ["schema", str(tmp_path)], standalone_mode=False)
+    assert result.return_value == 0
+    committed = Path(__file__).parents[2] / "schemas"
+    for file in ("customer.schema.json", "plan.schema.json", "platform.schema.json"):
+        assert (tmp_path / file).read_bytes() == (committed / file).read_bytes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from reconciler.errors import LocalError
 from reconciler.local.api import LOCAL_TOKEN
 from reconciler.local.runtime_binary import find_workerd
 from tests.cli.terminal import repository
+from tests.cli.test_commands import commit
 from tests.cli.test_processes import WAIT
 from tests.scenarios.platform import ACCOUNT
 
@@ -82,3 +85,26 @@ def test_what_is_no_account_is_told_without_being_shown_or_asked(tmp_path: Path)
         assert "CLOUDFLARE_ACCOUNT_ID is no account's id" in said
         assert "CLOUDFLARE_API_TOKEN is not set" in said
         assert wrong not in said
+
+
+def test_a_folder_that_cannot_be_written_is_told_by_whoever_writes_there(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "repository")
+    (folder / ".reconciler").write_text("a file where a folder belongs", encoding="utf-8")
+    for words in (("dev", "--once"), ("import", "--local", "--customer-name", "(.*)")):
+        code, said = ran(*words, "-C", str(folder))
+        assert (code, ".reconciler" in said, "fix:" in said) == (1, True, True)
+    code, said = ran("schema", str(folder / "platform.yaml" / "below"))
+    assert (code, "platform.yaml/below cannot be used" in said) == (1, True)
+
+
+def test_a_machine_without_room_for_a_commit_s_files_says_so(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "repository")
+    subprocess.run(["git", "init", "-q", "-b", "main", str(folder)], check=True)
+    commit(folder, "The platform as it is")
+    code, said = ran("plan", "--local", "--at", "HEAD", "-C", str(folder), become=_without_room)
+    assert (code, "cannot be" in said) == (1, True)
+
+
+def _without_room() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
