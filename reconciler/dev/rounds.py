@@ -60,6 +60,11 @@ class Round:
         return tuple(result for result in self.results if result.outcome is not Outcome.APPLIED)
 
     @property
+    def short_of_it(self) -> bool:
+        """What is live is not all that the files say."""
+        return bool(self.problems or self.failed or (self.plan and (self.plan.withheld or self.plan.problems)))
+
+    @property
     def quiet(self) -> bool:
         """Nothing was to be done, and nothing stood in the way."""
         return not self.problems and not self.results and not self.plan and not (self.plan and self.plan.problems)

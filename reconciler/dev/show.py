@@ -111,7 +111,7 @@ def advice(done: Round, before: Round | None, *, had: bool) -> str:
         return "nothing was sent: what was live stays live" if had else "nothing runs yet: save a file to try again"
     if done.plan is not None and done.plan.withheld and not _repeats(done, before):
         return "the guards are those of production; `reconciler apply --local --allow-deletes N` lets these go here"
-    if done.quiet and before is not None and before.problems:
+    if done.quiet and before is not None and before.short_of_it:
         return "mended: what is live is what the files say"
     return ""
 

@@ -337,7 +337,7 @@ def _listen(port: int) -> socket.socket:
         problem = Problem(
             f"port {port} of {LOOPBACK} cannot be used",
             why=str(error.strerror or error),
-            fix="stop what uses it, or choose another one",
+            fix="stop what uses it, or name another with --port; 0 takes one that is free",
             code="local-port",
         )
         raise LocalError([problem]) from error

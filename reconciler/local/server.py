@@ -335,6 +335,6 @@ def _taken(port: int, error: OSError) -> Problem:
     return Problem(
         f"port {port} of {LOOPBACK} cannot be used",
         why=error.strerror or str(error),
-        fix="name another one with --port, or leave it out to take any that is free",
+        fix="stop what uses it, or name another with --api-port; 0 takes one that is free",
         code="port",
     )

@@ -23,7 +23,7 @@ from reconciler.local.api import LOCAL_TOKEN
 from reconciler.local.faults import NAMED
 from reconciler.model import Key, Resource
 from reconciler.plan import Action, Cause, Change, Plan
-from reconciler.plan.results import Outcome
+from reconciler.plan.results import Outcome, Result
 from reconciler.show.style import plain
 from tests import small_platform
 
@@ -147,6 +147,16 @@ def test_a_round_without_a_change_says_nothing() -> None:
     assert show.advice(broken, None, had=True) == "nothing was sent: what was live stays live"
     assert show.problems(broken, None) == list(broken.problems)
     assert show.advice(Round(3, 0.0, "x", 0.1), broken, had=True) == "mended: what is live is what the files say"
+
+
+def test_a_save_that_brings_back_what_is_live_says_so_whatever_was_wrong_before() -> None:
+    key = Key("user_worker", "globex-shop")
+    gone = Change(Action.DELETE, key, Cause.REMOVED, before=Resource(key, ""), after=None)
+    refused = Result(key, Action.UPDATE, Outcome.FAILED)
+    withheld = Plan("acme", "production", withheld=(gone,), refusals=(Problem("too many"),))
+    for before in (Round(1, 0.0, "x", 0.1, results=(refused,)), Round(1, 0.0, "x", 0.1, (), withheld)):
+        assert show.advice(Round(2, 0.0, "x", 0.1), before, had=True) == "mended: what is live is what the files say"
+    assert show.advice(Round(3, 0.0, "x", 0.1), Round(2, 0.0, "x", 0.1), had=True) == ""
 
 
 def test_a_warning_is_told_in_the_round_that_it_comes_with() -> None:

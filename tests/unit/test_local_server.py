@@ -170,6 +170,7 @@ def test_a_taken_port_is_told_without_a_traceback(server: Server) -> None:
     with pytest.raises(LocalError) as told:
         Server(echo, port=server.port)
     assert str(server.port) in told.value.problems[0].what
+    assert "--api-port" in told.value.problems[0].fix
 
 
 class DataPlane(ThreadingHTTPServer):
