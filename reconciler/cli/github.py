@@ -93,9 +93,9 @@ def issue(findings_file: Path, environment: str) -> int:
     from reconciler.cli import files
     from reconciler.github import actions, comments, issues
 
-    findings = issues.read(files.read(findings_file), str(findings_file))
+    drift = issues.read(files.read(findings_file), str(findings_file))
     with _connected() as api:
-        done, found = issues.update(api, findings, environment, comments.run_url(os.environ))
+        done, found = issues.update(api, drift, environment, comments.run_url(os.environ))
     if found is not None:
         actions.set_outputs(os.environ, {"issue-url": found.url})
     click.echo(f"{done}: {found.url}" if found else done, err=True)
@@ -131,9 +131,9 @@ def summary(
         actions.add_summary(os.environ, lambda cap: summaries.audit_summary(done, cap))
         actions.set_outputs(os.environ, summaries.audit_outputs(done))
     if findings_file is not None:
-        findings = issues.read(files.read(findings_file), str(findings_file))
-        actions.add_summary(os.environ, lambda cap: summaries.findings_summary(findings, environment, cap))
-        actions.set_outputs(os.environ, summaries.findings_outputs(findings))
+        drift = issues.read(files.read(findings_file), str(findings_file))
+        actions.add_summary(os.environ, lambda cap: summaries.drift_summary(drift, environment, cap))
+        actions.set_outputs(os.environ, summaries.drift_outputs(drift))
     return 0
 
 

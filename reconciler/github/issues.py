@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.github.api import GitHub, Issue
 from reconciler.model import Key
+from reconciler.plan import Coverage
 from reconciler.plan.results import Finding, FindingKind
 from reconciler.show import findings as render_findings
-from reconciler.show import markdown
+from reconciler.show import markdown, words
 
 LABEL = "reconciler-drift"
 LIMIT = 65_536  # characters of an issue's body
 _SAFE_MARGIN = 500
 
 
-def read(text: str, file: str) -> tuple[Finding, ...]:
-    """The findings that `drift --format json` wrote. Raises ConfigError for anything else."""
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What a drift run found, and how much it read back to find it; None where it read nothing back."""
+
+    findings: tuple[Finding, ...]
+    coverage: Coverage | None = None
+
+
+def read(text: str, file: str) -> Drift:
+    """What `drift --format json` wrote. Raises ConfigError for anything else."""
     try:
         document = json.loads(text)
         if document["format_version"] != render_findings.FORMAT_VERSION:
             raise ValueError(f"it has format {document['format_version']}")
-        return tuple(map(_finding, document["findings"]))
+        return Drift(tuple(map(_finding, document["findings"])), _coverage(document["coverage"]))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         fix = "write it with `reconciler drift --format json`"
         raise ConfigError(
@@ -36,17 +46,15 @@ def read(text: str, file: str) -> tuple[Finding, ...]:
         ) from None
 
 
-def update(
-    github: GitHub, findings: Sequence[Finding], environment: str, run_url: str = ""
-) -> tuple[str, Issue | None]:
+def update(github: GitHub, drift: Drift, environment: str, run_url: str = "") -> tuple[str, Issue | None]:
     """Bring the issue in line with the findings; what was done with it (opened, updated, closed, nothing)."""
     found = _ours(github, environment)
-    alarms = [one for one in findings if one.kind in render_findings.ALARMS]
+    alarms = [one for one in drift.findings if one.kind in render_findings.ALARMS]
     if not alarms:
         for issue in found:
             _close(github, issue, run_url)
         return ("closed", found[0]) if found else ("nothing", None)
-    title, text = _title(findings, environment), body(findings, environment, run_url)
+    title, text = _title(drift.findings, environment), body(drift, environment, run_url)
     if not found:
         return "opened", github.create_issue(title, text, LABEL)
     for doubled in found[1:]:
@@ -56,16 +64,18 @@ def update(
     return "updated", github.update_issue(found[0].number, title=title, body=text)
 
 
-def body(findings: Sequence[Finding], environment: str, run_url: str = "") -> str:
+def body(drift: Drift, environment: str, run_url: str = "") -> str:
     """The whole issue, never over the limit."""
     begin = f"{_marker(environment)}\n"
     end = (
         "\nThe next apply puts back what drifted. To keep a change, bring it into the repository; to let it be for a "
         "while, name it in `expected_drift:` of `platform.yaml`. This issue closes by itself.\n"
     )
-    link = f"\n<sub>[the run that found it]({run_url})</sub>\n" if run_url else ""
-    room = LIMIT - _SAFE_MARGIN - sum(map(markdown.length, (begin, end, link)))
-    return begin + render_findings.as_markdown(findings, min(markdown.CAP, room)) + end + link
+    seen = words.coverage(drift.coverage) if drift.coverage is not None else ""
+    run = " · ".join(filter(None, (seen, f"[the run that found it]({run_url})" if run_url else "")))
+    last = f"\n<sub>{run}</sub>\n" if run else ""
+    room = LIMIT - _SAFE_MARGIN - sum(map(markdown.length, (begin, end, last)))
+    return begin + render_findings.as_markdown(drift.findings, min(markdown.CAP, room)) + end + last
 
 
 def _ours(github: GitHub, environment: str) -> list[Issue]:
@@ -90,8 +100,15 @@ def _marker(environment: str) -> str:
 
 
 def _without_run(text: str) -> str:
-    """Nobody is told of an issue whose only news is a younger run."""
+    """Nobody is told of an issue whose only news is a younger run, and what that one read back."""
     return text.replace("\r\n", "\n").partition("\n<sub>")[0].rstrip()
+
+
+def _coverage(row: Any) -> Coverage | None:
+    if row is None:
+        return None
+    counts = ("checked", "total", "altered", "unseen", "unread", "days")
+    return Coverage(oldest=str(row["oldest"]), **{name: int(row[name]) for name in counts})
 
 
 def _finding(row: Any) -> Finding:

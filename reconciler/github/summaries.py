@@ -9,8 +9,9 @@ from pathlib import Path
 
 from reconciler.errors import ConfigError, Problem, Where
 from reconciler.github import actions
+from reconciler.github.issues import Drift
 from reconciler.plan import Action, Plan
-from reconciler.plan.results import Finding, Outcome
+from reconciler.plan.results import Outcome
 from reconciler.show import findings as render_findings
 from reconciler.show import markdown, plan_html, plan_markdown, words
 from reconciler.show.plan_text import problem_lines
@@ -72,13 +73,13 @@ def add_problems(environment: Mapping[str, str], problems: Sequence[Problem]) ->
     actions.add_summary(environment, lambda cap: problems_summary(problems, cap))
 
 
-def findings_summary(findings: Sequence[Finding], environment: str, cap: int) -> str:
+def drift_summary(drift: Drift, environment: str, cap: int) -> str:
     title = f"## Drift{f' in {markdown.code(environment)}' if environment else ''}\n\n"
-    return title + render_findings.as_markdown(findings, cap - markdown.length(title))
+    return title + render_findings.as_markdown(drift.findings, cap - markdown.length(title), drift.coverage)
 
 
-def findings_outputs(findings: Sequence[Finding]) -> Mapping[str, str]:
-    return {"drift": "true" if any(one.kind in render_findings.ALARMS for one in findings) else "false"}
+def drift_outputs(drift: Drift) -> Mapping[str, str]:
+    return {"drift": "true" if any(one.kind in render_findings.ALARMS for one in drift.findings) else "false"}
 
 
 def read_audit(text: str, file: str) -> tuple[Done, ...]:
