@@ -147,7 +147,7 @@ def between(before: Repository, after: Repository, wishes: Wishes) -> Plan:
     """The plan from one state of the repository to another: offline, with every change explained."""
     after = switching.narrowed_offline(before, after, wishes.scope)
     live, wanted = kinds.desired(before), kinds.desired(after)
-    plan = make_plan(wanted, live, policy_of(after, wishes))
+    plan = switching.proven_offline(make_plan(wanted, live, policy_of(after, wishes)))
     changes = tuple(replace(one, explanation=_explanation_between(before, after, one)) for one in plan.changes)
     return replace(_priced(plan, after, live, wishes, {}), changes=changes)
 

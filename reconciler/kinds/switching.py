@@ -56,10 +56,23 @@ def proven(plan: Plan, repository: Repository, seen: Seen, crossing: Sequence[Pr
     """The plan, with the switch of the table held back where it would break a route or make half a move."""
     told_at = {one.where for one in plan.problems if one.code == "move-out-of-scope"}
     crossing = [one for one in crossing if one.where not in told_at]
-    switch = next((one for one in plan.changes if one.key.kind == dispatcher.NAME and one.after is not None), None)
+    switch = _switch_of(plan)
     if switch is None:
         return replace(plan, problems=(*plan.problems, *crossing))
-    found = [*crossing, *_unproven(plan, repository, seen)]
+    return _guarded(plan, switch, [*crossing, *_unproven(plan, repository, seen)])
+
+
+def proven_offline(plan: Plan) -> Plan:
+    """The same between two commits, which know nothing of what else is live."""
+    switch = _switch_of(plan)
+    return plan if switch is None else _guarded(plan, switch, [])
+
+
+def _switch_of(plan: Plan) -> Change | None:
+    return next((one for one in plan.changes if one.key.kind == dispatcher.NAME and one.after is not None), None)
+
+
+def _guarded(plan: Plan, switch: Change, found: Sequence[Problem]) -> Plan:
     cut_off = tuple(_cut_off(plan, switch))
     errors = [one for one in found if one.severity is Severity.ERROR]
     warnings = [one for one in (*found, *cut_off) if one.severity is Severity.WARNING]
