@@ -28,6 +28,8 @@ from reconciler.load.repository import Customer, Facts, Memo, Script
 from reconciler.model import SecretReference
 from reconciler.routing import Hostname
 
+_Place = tuple[int, int, int]  # line, column, width
+
 _PARSED_AT_ONCE = 1_000  # customers: all of 100,000 at once would take 40 MB
 
 
@@ -118,29 +120,22 @@ def _remembered(memo: Memo) -> tuple[list[str] | None, list[str]]:
 
 
 def encoded(one: Customer) -> Row:
-    rest = [
-        one.id,
-        one.name,
-        one.tier,
-        one.suspended,
-        _place(one.where),
-        [_script_row(script) for script in one.scripts],
-    ]
+    scripts = tuple(map(_script_row, one.scripts))
+    rest = _Rest(one.id, one.name, one.tier, one.suspended, _place(one.where), scripts)
     return Row(one.folder, _text({script.name: script.digest for script in one.scripts}), _text(rest))
 
 
 def decoded(row: Row) -> Customer | None:
     """None for a row that holds anything else than a customer of that folder."""
     try:
-        identity, name, tier, suspended, place, scripts = _parsed(row.rest)
-        digests = _parsed(row.digests)
+        rest, digests = _rests.decode(row.rest), _digests_of_one.decode(row.digests)
         file = f"{row.path}/{CUSTOMER_FILE}"
-        made = tuple(_script(one, identity, file, digests) for one in scripts)
-        if identity != posixpath.basename(row.path) or len(made) != len(digests):
-            return None
-        return Customer(identity, name, tier, suspended, row.path, Where(file, *place), made)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        made = tuple(_script(one, rest.id, file, digests[one.name]) for one in rest.scripts)
+    except (msgspec.MsgspecError, UnicodeEncodeError, KeyError, RecursionError):
         return None
+    if rest.id != posixpath.basename(row.path) or len(made) != len(digests):
+        return None
+    return Customer(rest.id, rest.name, rest.tier, rest.suspended, row.path, Where(file, *rest.place), made)
 
 
 def _all_digests(texts: Sequence[str]) -> list[Mapping[str, str]] | None:
@@ -151,31 +146,52 @@ def _all_digests(texts: Sequence[str]) -> list[Mapping[str, str]] | None:
     return found if len(found) == len(texts) else None
 
 
-_digests_of_many = msgspec.json.Decoder(list[Mapping[str, str]])
-
-
 def _text(value: Any) -> str:
     """Half characters make a text that no file keeps, and no customer is lost for them."""
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), ensure_ascii=False)
 
 
-def _parsed(text: str) -> Any:
-    """A text that `_text` made. Raises ValueError for what is no JSON."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        raise ValueError(text) from error
+def _place(where: Where) -> _Place:
+    return (where.line, where.column, where.width)
 
 
-def _place(where: Where) -> list[Any]:
-    return [where.line, where.column, where.width]
+class _ScriptRow(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A script as it stands in a row: less what the row says of the customer, and what `digests` says."""
+
+    name: str
+    tier: str
+    place: _Place
+    tags: tuple[str, ...]
+    cpu_ms: int | None
+    subrequests: int | None
+    outbound_worker: str
+    hostnames: tuple[tuple[str, _Place | None], ...]
+    protect: bool
+    previously: tuple[str, ...]
+    secrets: tuple[tuple[str, str, int], ...]  # name, variable, version
+    has_assets: bool
+    without_stand_in: tuple[str, ...]
 
 
-def _script_row(one: Script) -> list[Any]:
-    return [
+class _Rest(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    id: str
+    name: str
+    tier: str
+    suspended: bool
+    place: _Place
+    scripts: tuple[_ScriptRow, ...]
+
+
+_rests = msgspec.json.Decoder(_Rest)
+_digests_of_one = msgspec.json.Decoder(dict[str, str])
+_digests_of_many = msgspec.json.Decoder(list[Mapping[str, str]])
+
+
+def _script_row(one: Script) -> _ScriptRow:
+    return _ScriptRow(
         one.name,
         one.tier,
         _place(one.where),
@@ -183,34 +199,30 @@ def _script_row(one: Script) -> list[Any]:
         one.cpu_ms,
         one.subrequests,
         one.outbound_worker,
-        [[hostname.name, _place(hostname.where) if hostname.where else None] for hostname in one.hostnames],
+        tuple((host.name, _place(host.where) if host.where else None) for host in one.hostnames),
         one.protect,
         one.previously,
-        [[name, secret.variable, secret.version] for name, secret in one.secrets],
+        tuple((name, secret.variable, secret.version) for name, secret in one.secrets),
         one.has_assets,
         one.without_stand_in,
-    ]
+    )
 
 
-def _script(row: Sequence[Any], customer: str, file: str, digests: Mapping[str, str]) -> Script:
-    (
-        name, tier, place, tags, cpu_ms, subrequests, outbound, hostnames, protect, previously, secrets, assets,
-        without_stand_in,
-    ) = row  # fmt: skip
+def _script(row: _ScriptRow, customer: str, file: str, digest: str) -> Script:
     return Script(
-        name,
+        row.name,
         customer,
-        intern(tier),  # these say the same in a hundred thousand rows: half a kilobyte a customer
-        Where(file, *place),
-        digests[name],
-        tuple(map(intern, tags)),
-        cpu_ms,
-        subrequests,
-        intern(outbound),
-        tuple(Hostname(host, Where(file, *at) if at else None) for host, at in hostnames),
-        protect,
-        tuple(previously),
-        tuple((secret, SecretReference(variable, version)) for secret, variable, version in secrets),
-        assets,
-        tuple(without_stand_in),
+        intern(row.tier),  # these say the same in a hundred thousand rows: half a kilobyte a customer
+        Where(file, *row.place),
+        digest,
+        tuple(map(intern, row.tags)),
+        row.cpu_ms,
+        row.subrequests,
+        intern(row.outbound_worker),
+        tuple(Hostname(host, Where(file, *at) if at else None) for host, at in row.hostnames),
+        row.protect,
+        row.previously,
+        tuple((secret, SecretReference(variable, version)) for secret, variable, version in row.secrets),
+        row.has_assets,
+        row.without_stand_in,
     )
