@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ SMALL, LARGE = 200, 2_000  # customers
 
 # What was counted when the bound was set, and at least a fifth on top: how a page is cut into packets is counted too.
 NOTHING_TO_DO = 36.0  # a script, beside its row of the listing
+ONE_MORE = 115.0  # a script, when there is a customer more: routes and names are held against each other
 LISTED = 8.0  # a row of the listing; it is read in a thread of its own, where a profile of the plan does not look
 CHANGED = 2_700.0  # a changed customer: read, compiled, decoded, compared, shown
 COMPILED = 2_100.0  # a customer, from its files
@@ -41,6 +43,7 @@ def main() -> int:
     more, changed = (LARGE - SMALL) * platforms.SCRIPTS_PER_CUSTOMER, len(range(0, LARGE, 100))
     rows = [
         ("calls a script, nothing to do", (large["plan"] - small["plan"]) / more, NOTHING_TO_DO),
+        ("calls a script, one customer more", (large["added"] - small["added"]) / more, ONE_MORE),
         ("calls a row of the listing", (large["listing"] - small["listing"]) / more, LISTED),
         ("calls a changed customer", (large["changed"] - large["plan"]) / changed, CHANGED),
         ("calls a compiled customer", (small["cold"] - small["plan"]) / SMALL, COMPILED),
@@ -65,6 +68,10 @@ def _counted(folder: Path, customers: int) -> dict[str, float]:
         found["plan"] = _calls(here, folder)
         found["requests"] = here.calls() - pages
         found["listing"] = _listing_calls(port)
+        added = platforms.add(root, customers)
+        found["added"] = _calls(here, folder, "--diff-limit", "0")
+        shutil.rmtree(added)
+        here.plan()
         platforms.change(root, range(0, customers, 100))
         found["changed"] = _calls(here, folder, "--diff-limit", "0")
     return found

@@ -67,6 +67,11 @@ def change(root: Path, customers: Sequence[int]) -> None:
         script.write_text(f"{script.read_text()}// changed\n")
 
 
+def add(root: Path, number: int) -> Path:
+    """A customer more, that nobody has seen before; its folder."""
+    return _customer(root, number, random.Random(number))  # noqa: S311 - the same numbers each time are meant
+
+
 def git(root: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(root), *words], check=True)
 
@@ -75,7 +80,7 @@ def name(number: int) -> str:
     return f"c{number:06}"
 
 
-def _customer(root: Path, number: int, chance: random.Random) -> None:
+def _customer(root: Path, number: int, chance: random.Random) -> Path:
     own = name(number)
     folder = root / "customers" / own
     folder.mkdir(parents=True)
@@ -111,6 +116,7 @@ def _customer(root: Path, number: int, chance: random.Random) -> None:
     if shared:
         (folder / "lib").mkdir()
         (folder / "lib/price.mjs").write_text(SHARED)
+    return folder
 
 
 def _script(chance: random.Random, own: str, shared: bool) -> str:

@@ -86,7 +86,8 @@ TARGETS = (
     Target("API calls beside the pages", lambda one: one.calls - one.pages, 6, "calls"),
 )
 _SECONDS = (
-    "pass", "help", "git status", "listing", "sha256sum", "plan", "fresh clone", "1 % changed", "validate", "cold plan",
+    "pass", "help", "git status", "listing", "sha256sum", "plan", "fresh clone", "1 % changed", "one more",
+    "validate", "cold plan",
 )  # fmt: skip
 _NAMES = {
     "pass": "`python -c pass`",
@@ -97,6 +98,7 @@ _NAMES = {
     "plan": "**no-op plan, warm**",
     "fresh clone": "**no-op plan, fresh clone with restored cache**",
     "1 % changed": "**plan with 1 % changed**",
+    "one more": "**plan with one customer more**",
     "validate": "**validate, warm**",
     "cold plan": "**plan, cold**",
 }

@@ -95,18 +95,19 @@ def look_and_plan(
 
 
 def _of_the_unsettled(connection: Connection, seen: Seen, wishes: Wishes) -> Outlook | None:
-    """The plan without a look at what is as it should be; None where it would do more than update user Workers, since
-    then guards and proofs have to see everything.
+    """The plan without a look at what is as it should be; None where it would delete, or where something stands in its
+    way, since then the guards have to see everything.
 
     Law: it is the plan of everything (each run of tests/scenarios compares the two).
     """
     settled = user_worker.settled(seen, connection)
-    repository = replace(connection.repository, settled=settled.names)
+    repository = connection.repository.but_for(settled.names)
     live = kinds.live(seen, connection.narrowed(repository, user_worker.NAME, settled.remembered))
     plan = make_plan(kinds.desired(repository), live, policy_of(repository, wishes))
-    updates = all(one.action is Action.UPDATE and one.key.kind == USER_WORKER for one in plan.changes)
-    if not updates or plan.withheld or plan.blocked or plan.problems:
+    deletes = any(one.action is Action.DELETE for one in plan.changes)
+    if deletes or plan.withheld or plan.blocked or plan.problems:
         return None
+    plan = switching.proven(plan, connection.repository, seen, ())
     unchanged, unverified = plan.unchanged + live.settled, plan.unverified + settled.unverified
     warnings = (*plan.warnings, *_blind_spots(connection, seen))
     told = _in_shard(replace(plan, unchanged=unchanged, unverified=unverified, warnings=warnings), wishes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -237,6 +237,12 @@ class Repository:
         if name not in self._made:
             self._made[name] = make(self)
         return cast(T, self._made[name])
+
+    def but_for(self, settled: Set[str]) -> Repository:
+        """The same where these scripts need no look. What is made of it once is made of the customers, and stays."""
+        narrowed = replace(self, settled=settled)
+        vars(narrowed)["_made"] = self._made
+        return narrowed
 
     @cached_property
     def _made(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ results    what became of a plan, and what a drift run found
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -214,13 +214,15 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
     blocked = _blocked(changes, frozenset(foreign), guards.kept_names(deletes, renamed, policy))
     puts = frozenset(change.key for change in changes if change.after is not None) - blocked
     verdict = guards.judge(deletes, renamed, puts, desired, live, policy, problems=len(foreign), blocked=len(blocked))
+    changing = frozenset(one.key for one in changes)
+    told = [_waiting_only_for(one, changing) for one in changes]
     return Plan(
         platform=policy.owner,
         namespace=policy.namespace,
         environment=policy.environment,
-        changes=tuple(one for one in changes if one.key not in blocked and one.key not in verdict.withheld),
-        withheld=tuple(one for one in changes if one.key in verdict.withheld),
-        blocked=tuple(one for one in changes if one.key in blocked),
+        changes=tuple(one for one in told if one.key not in blocked and one.key not in verdict.withheld),
+        withheld=tuple(one for one in told if one.key in verdict.withheld),
+        blocked=tuple(one for one in told if one.key in blocked),
         refusals=verdict.refusals,
         problems=tuple(foreign.values()),
         foreign=tuple(foreign),
@@ -230,6 +232,13 @@ def make_plan(desired: State, live: State, policy: Policy) -> Plan:
         unchanged=sum(isinstance(one, _Unchanged) for one in compared),
         scope=tuple(sorted(policy.scope)),
     )
+
+
+def _waiting_only_for(change: Change, changing: frozenset[Key]) -> Change:
+    """What stays as it is keeps nobody waiting: a dispatcher needs every script that it leads to."""
+    if change.after is None or change.after.needs <= changing:
+        return change
+    return replace(change, after=replace(change.after, needs=change.after.needs & changing))
 
 
 def waits(changes: Iterable[Change]) -> dict[Key, frozenset[Key]]:
