@@ -31,11 +31,13 @@ from reconciler.load.source import Source, parse
 from reconciler.model import Module, Worker
 from reconciler.names import did_you_mean, listed
 
-# What customers' scripts and the platform's own Workers name or take over.
-_OTHERS_HANG_ON = frozenset(
-    {"defaults", "tiers", "outbound_workers", "egress", "tail_workers", "platform_modules", "environments"}
+# What a script's checks take from a layer below it, and what a Worker's code comes from.
+_OF_A_LAYER = frozenset({"compatibility_flags", "outbound_worker", "vars", "secrets", "bindings"})
+_OF_THE_CODE = frozenset({"main", "modules", "compatibility_flags"})
+# Sections that are named or taken over, of which too much is gone; and all, where the environment is.
+_SHARED = frozenset(
+    {(), *((name,) for name in ("defaults", "tiers", "outbound_workers", "egress", "tail_workers", "platform_modules"))}
 )
-_ITS_CODE_HANGS_ON = frozenset({"main", "modules", "compatibility_flags"})  # of the dispatcher
 # For what is missing, while all else is looked at: no Worker's name begins with "-", so that --egress is nobody's.
 _UNTIL_IT_IS_THERE = {"platform": "-", "namespace": "x", "prune": False}
 
@@ -90,8 +92,8 @@ def _beside(
     error: validation.NotValid, environment: str, root: Path, variables: Mapping[str, str], today: datetime.date
 ) -> Loaded:
     """What the schema leaves of platform.yaml. Nothing is said of what hangs on a part that it refuses."""
-    left = error.left
-    if left is None or any(path[0] in _OTHERS_HANG_ON for path in error.gone):
+    left, gone = error.left, set(_in(environment, error.gone))
+    if left is None or any(map(_others_hang_on, gone)):
         return Loaded(None, None, ())
     stands_in = {name: one for name, one in _UNTIL_IT_IS_THERE.items() if name not in left.data}
     try:
@@ -101,9 +103,30 @@ def _beside(
         return Loaded(None, None, ())
     except ConfigError as further:
         return Loaded(None, None, further.problems)
-    if any(path[0] == "dispatcher" and path[1:2] and path[1] in _ITS_CODE_HANGS_ON for path in error.gone):
+    if any(path[:1] == ("dispatcher",) and path[1:2] and path[1] in _OF_THE_CODE for path in gone):
         source = replace(source, data={name: one for name, one in source.data.items() if name != "dispatcher"})
     return _loaded(root, source, variables, today)
+
+
+def _in(environment: str, paths: Iterable[validation.Path]) -> Iterator[validation.Path]:
+    """Paths as they stand once the environment is laid over; what other environments hold plays no part."""
+    for path in paths:
+        if path[0] != "environments":
+            yield path
+        elif environment and path[1:2] in ((), (environment,)):
+            yield path[2:]
+
+
+def _others_hang_on(path: validation.Path) -> bool:
+    """Whether customers' scripts or the platform's own Workers name or take over what stood there."""
+    match path:
+        case ("defaults", key, *_) | ("tiers", _, key, *_):
+            return key in _OF_A_LAYER
+        case ("outbound_workers" | "tail_workers", _, key, *_):
+            return key in _OF_THE_CODE
+        case ("egress", _, *_):
+            return False
+    return path[:1] in _SHARED
 
 
 def _loaded(root: Path, source: Overlaid, variables: Mapping[str, str], today: datetime.date) -> Loaded:

@@ -1,0 +1,1 @@
+import "node:crypto"; export default { fetch: () => new Response("shop") };
