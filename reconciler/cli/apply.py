@@ -122,10 +122,18 @@ def _ask(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, *, yes
     if not asking:
         terminal.warn("nothing was changed: there is no terminal to ask on; add --yes")
         return 2
-    if click.confirm("\nApply this plan?", default=False, err=True):
+    if _confirmed():
         return None
     terminal.warn("nothing was changed")
     return 1
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("\nApply this plan?", default=False, err=True)
+    except click.Abort:
+        click.echo(err=True)  # the question's line has not ended
+        raise
 
 
 def _carry_out(outlook: Outlook, changes: Sequence[Change], terminal: Terminal, orders: Orders) -> list[Result]:

@@ -114,7 +114,6 @@ def run(words: Sequence[str] | None) -> int:
         Terminal().problems(error.problems)
         return error.exit_code
     except click.Abort:
-        click.echo(err=True)  # a question stands in this line
         raise KeyboardInterrupt from None
     except click.ClickException as error:
         error.show()
