@@ -115,6 +115,7 @@ def _tell(terminal: Terminal, found: Sequence[Found], staged: Staged) -> int:
         terminal.say(f"{many} left out: not declared, so that nothing of them is changed or deleted")
     if not found:
         terminal.say("there is no script that the repository does not declare")
+    if not declared:
         return 0
     same = len(declared) - len(staged.differing)
     terminal.say(f"proven: {words.many(same, 'script is', 'scripts are')} exactly what is live, but for our tags")

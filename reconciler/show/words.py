@@ -55,6 +55,8 @@ def counts(plan: Plan) -> list[str]:
         told.append(f"{number(len(plan.withheld))} withheld")
     if plan.blocked:
         told.append(f"{number(len(plan.blocked))} blocked")
+    if plan.problems:
+        told.append(many(len(plan.problems), "problem", "problems"))
     return told or ["nothing to do"]
 
 

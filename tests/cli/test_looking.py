@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,3 +251,22 @@ def test_an_import_where_nothing_is_foreign_changes_nothing(folder: Path) -> Non
         path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".reconciler" not in path.parts
     }
     assert after == before
+
+
+def test_an_import_that_leaves_all_out_promises_nothing(folder: Path) -> None:
+    assert run(folder, "apply", "--local", "--yes").code == 0
+    shutil.rmtree(folder / "customers/initech")
+    edit(folder, "platform.yaml", "platform: acme", "platform: other")
+    ran = run(folder, "import", "--local")
+    assert (ran.code, "carries the mark of the platform acme" in ran.err) == (0, True)
+    assert "proven" not in ran.err
+    assert "Next" not in ran.err
+
+
+def test_a_plan_in_which_all_is_in_the_way_does_not_say_that_there_is_nothing_to_do(folder: Path) -> None:
+    assert run(folder, "apply", "--local", "--yes").code == 0
+    edit(folder, "platform.yaml", "platform: acme", "platform: other")
+    ran = run(folder, "plan", "--local")
+    assert ran.code == 1
+    assert re.search(r"Plan: .*\d+ problems ", ran.out)
+    assert "nothing to do" not in ran.out
