@@ -90,6 +90,8 @@ def applied(connection: Connection, asked: Wishes, orders: Orders, terminal: Ter
     refused = _ask(outlook, changes, terminal, yes=orders.yes)
     if refused is not None:
         return refused
+    if left_out and not changes:
+        terminal.warn("nothing was changed: nothing that was reviewed is still to be done as it was")
     return _exit_code(outlook.plan, _carry_out(outlook, changes, terminal, orders), left_out)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
 import click
 
 from reconciler.cli.choices import Amount, Choice
@@ -56,9 +58,16 @@ def drift(
             progress=wishes.verifying(terminal),
         )
     terminal.finish()
+    for name in sorted(_of_nothing(observe, {key.name for key in (*outlook.live.resources, *watched)})):
+        terminal.warn(terminal.printable(f"--observe {name}: nothing of that name is live"))
     blind = [one for one in plan.warnings if one.code == "blind-spot"]
     if blind:
         terminal.problems(blind)
     found = drifting.findings(plan, repository.platform.expected_drift, asked.today, watched)
     terminal.data(render_findings.FORMATS[form](found, terminal.style, plan.coverage))
     return 4 if any(one.kind in render_findings.ALARMS for one in found) else 0
+
+
+def _of_nothing(observe: Collection[str], there: Collection[str]) -> Iterator[str]:
+    """Names, and no patterns, that may be mistyped."""
+    return (name for name in observe if name not in there and "*" not in name)

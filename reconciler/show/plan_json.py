@@ -107,15 +107,16 @@ def _lines(value: Any) -> str:
 
 
 def _parsed(text: str, file: str) -> Any:
+    fix = "make the plan anew, with `reconciler plan --out FILE`"
     try:
         return json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         where = position(text, error.pos, file)
-        raise ConfigError([Problem(f"this is not JSON: {error.msg}", where, code="plan-file")]) from None
+        raise ConfigError([Problem(f"this is not JSON: {error.msg}", where, fix=fix, code="plan-file")]) from None
     except (ValueError, RecursionError) as error:  # NaN, a number of 5,000 digits, 100,000 brackets
         where = position(text, 0, file)
         raise ConfigError(
-            [Problem("this is not JSON that a plan could be", where, why=str(error), code="plan-file")]
+            [Problem("this is not JSON that a plan could be", where, why=str(error), fix=fix, code="plan-file")]
         ) from None
 
 

@@ -270,3 +270,10 @@ def test_a_plan_in_which_all_is_in_the_way_does_not_say_that_there_is_nothing_to
     assert ran.code == 1
     assert re.search(r"Plan: .*\d+ problems ", ran.out)
     assert "nothing to do" not in ran.out
+
+
+def test_a_watched_name_that_is_mistyped_is_told(folder: Path) -> None:
+    assert run(folder, "apply", "--local", "--yes").code == 0
+    upload(folder, "dispatch/namespaces/acme-production/scripts/legacy")
+    ran = run(folder, "drift", "--local", "--observe", "legacy", "--observe", "legcay", "--observe", "other-*")
+    assert (ran.code, ran.err.splitlines()) == (0, ["--observe legcay: nothing of that name is live"])
