@@ -62,6 +62,9 @@ def _checks(options: Options, *, probe: bool) -> Iterator[Check]:
         for problem in error.problems[:_PROBLEMS_SHOWN]:
             told = f"{problem.where}: {problem.what}" if problem.where else problem.what
             yield Check("repository" if problem.where else "account", Health.ILL, told, problem.fix)
+        left = len(error.problems) - _PROBLEMS_SHOWN
+        if left > 0:
+            yield Check("repository", Health.ILL, f"… and {left:,} more", "`reconciler validate` tells them all")
 
 
 def _of_platform(options: Options, repository: Repository, *, probe: bool) -> Iterator[Check]:

@@ -277,3 +277,16 @@ def test_a_watched_name_that_is_mistyped_is_told(folder: Path) -> None:
     upload(folder, "dispatch/namespaces/acme-production/scripts/legacy")
     ran = run(folder, "drift", "--local", "--observe", "legacy", "--observe", "legcay", "--observe", "other-*")
     assert (ran.code, ran.err.splitlines()) == (0, ["--observe legcay: nothing of that name is live"])
+
+
+def test_a_doctor_who_shows_some_of_what_is_wrong_says_how_much_is_left(folder: Path) -> None:
+    for number in range(8):
+        (folder / f"customers/broken-{number}").mkdir()
+        (folder / f"customers/broken-{number}/customer.yaml").write_text("tier: 5\n", encoding="utf-8")
+    ran = run(folder, "doctor", "--local")
+    assert ran.code == 1
+    shown = ran.out.count("customers/broken-")
+    validated = run(folder, "validate")
+    told = re.search(r"(\d+) problems in", validated.out + validated.err)
+    assert told is not None
+    assert f"… and {int(told[1]) - shown} more" in ran.out
