@@ -86,6 +86,11 @@ def reconciler() -> None:
     Customers, scripts, tags, limits and outbound Workers are files in a repository. `plan` shows the difference to
     the live dispatch namespace, `apply` carries it out, `drift` tells what someone changed by hand.
     """
+    _refuse_a_folder_that_is_gone()
+    _refuse_other_names_of_files()
+
+
+def _refuse_a_folder_that_is_gone() -> None:
     from pathlib import Path
 
     try:
@@ -96,6 +101,17 @@ def reconciler() -> None:
         why = f"another branch may not have it ({error.strerror})"
         what, fix = "the folder that you are in is not there any more", "change to one that is, such as the repository"
         raise UsageProblem([Problem(what, why=why, fix=fix, code="no-folder")]) from None
+
+
+def _refuse_other_names_of_files() -> None:
+    """A file of static assets goes by its name, which has to be the same on every machine."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        from reconciler.errors import Problem, UsageProblem
+
+        what, why = f"file names are read as {encoding} here", "those of a repository are UTF-8, wherever it is read"
+        fix = "set PYTHONUTF8=1, or a locale such as C.UTF-8"
+        raise UsageProblem([Problem(what, why=why, fix=fix, code="file-names")])
 
 
 def run(words: Sequence[str] | None) -> int:

@@ -43,7 +43,9 @@ SPREAD_FROM = 1_000  # folders: about a second of work; a process takes a third 
 MOST_PROCESSES = 8
 _ITS_FILE = f"/{CUSTOMER_FILE}"
 UNFOLDED_AT_ONCE = 5_000  # trees: one program of git, and 5 MB
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+_KEPT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "VIRTUAL_ENV",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,3 +108,11 @@ def test_a_machine_without_room_for_a_commit_s_files_says_so(tmp_path: Path) -> 
 def _without_room() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def test_a_locale_that_would_misread_names_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "repository")
+    words = ("validate", "-C", str(folder))
+    code, said = ran(*words, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert (code, "set PYTHONUTF8=1" in said) == (2, True)
+    assert ran(*words, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="1")[0] == 0
