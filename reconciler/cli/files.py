@@ -8,12 +8,16 @@ from pathlib import Path
 from reconciler.errors import Problem, UsageProblem
 
 
-def read(path: Path) -> str:
-    """A file that a user named."""
+def read(path: Path, *, named: str = "", encoding: str = "utf-8") -> str:
+    """A file that a user named, by the option `named`."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding=encoding)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem([Problem(f"{path} cannot be read", why=str(error), code="input")]) from None
+        why = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error.strerror or error)
+        fix = "name a file that is there; paths begin in the folder that you are in"
+        raise UsageProblem(
+            [Problem(f"{named} {path} cannot be read".lstrip(), why=why, fix=fix, code="input")]
+        ) from None
 
 
 def write(path: Path, text: str) -> None:
@@ -27,6 +31,5 @@ def write(path: Path, text: str) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise UsageProblem(
-            [Problem(f"{path} cannot be written", why=str(error.strerror or error), code="output")]
-        ) from None
+        why, fix = str(error.strerror or error), "name a file in a folder that is there and can be written"
+        raise UsageProblem([Problem(f"{path} cannot be written", why=why, fix=fix, code="output")]) from None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from reconciler.cli import files
 from reconciler.cli.options import Options
 from reconciler.errors import Problem, UsageProblem
 from reconciler.load import config, git
@@ -108,11 +109,7 @@ def kept(root: Path, path: Path) -> Path:
 
 def _env_file(path: Path) -> Iterator[tuple[str, str]]:
     """NAME=value lines; quotes around a value are taken off, # begins a comment line, `export ` is let be."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageProblem([Problem(f"--env-file {path} cannot be read", why=str(error), code="env-file")]) from None
-    for line in text.splitlines():
+    for line in files.read(path, named="--env-file", encoding="utf-8-sig").splitlines():
         name, mark, value = line.strip().removeprefix("export ").partition("=")
         if not mark or name.startswith("#"):
             continue

@@ -83,7 +83,8 @@ def unwritable(path: Path | None, why: str) -> Problem:
 
 
 def _unwritable(path: Path, why: str) -> Problem:
-    return Problem(f"--audit {path} cannot be written", why=why, code="output")
+    fix = "name a file in a folder that is there and can be written"
+    return Problem(f"--audit {path} cannot be written", why=why, fix=fix, code="output")
 
 
 def _who() -> str:

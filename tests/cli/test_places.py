@@ -116,3 +116,14 @@ def test_a_locale_that_would_misread_names_is_refused_with_the_way_out(tmp_path:
     code, said = ran(*words, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
     assert (code, "set PYTHONUTF8=1" in said) == (2, True)
     assert ran(*words, LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="1")[0] == 0
+
+
+def test_a_file_that_a_user_names_and_that_cannot_be_read_is_told_with_the_way_out(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "repository")
+    (tmp_path / "latin").write_bytes("GRÖSSE=1".encode("latin-1"))
+    for words in (("--env-file", "latin"), ("--env-file", "nowhere"), ("--env-file", ".")):
+        code, said = ran("plan", "--local", "-C", str(folder), *words, cwd=tmp_path)
+        assert code == 2
+        assert "Errno" not in said
+    code, said = ran("apply", "--local", "--yes", "--plan", "nowhere", "-C", str(folder), cwd=tmp_path)
+    assert (code, "nowhere cannot be read" in said, "fix:" in said, "Errno" in said) == (2, True, True, False)
