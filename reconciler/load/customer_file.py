@@ -23,7 +23,8 @@ from reconciler.model import SecretReference, Worker
 from reconciler.names import did_you_mean, listed
 from reconciler.routing import Hostname
 
-# What a script's code and its tier's defaults come from: without them, what is right would look wrong.
+# What a script's code, its tier's defaults and what its bindings go around come from: without them, what is right would
+# look wrong.
 _OTHERS_HANG_ON = frozenset({"tier", "compatibility_flags", "main", "modules", "assets", "outbound_worker"})
 
 CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")

@@ -34,7 +34,7 @@ from reconciler.names import did_you_mean, listed
 # What a script's checks take from a layer below it, and what a Worker's code comes from.
 _OF_A_LAYER = frozenset({"compatibility_flags", "outbound_worker", "vars", "secrets", "bindings"})
 _OF_THE_CODE = frozenset({"main", "modules", "compatibility_flags"})
-# Sections that are named or taken over, of which too much is gone; and all, where the environment is.
+# What is named or taken over when a whole part of it is gone: an entry, a section, or (the empty path) the environment.
 _SHARED = frozenset(
     {(), *((name,) for name in ("defaults", "tiers", "outbound_workers", "egress", "tail_workers", "platform_modules"))}
 )

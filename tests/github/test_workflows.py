@@ -90,7 +90,7 @@ def test_a_name_of_someone_else_is_shown_and_stops_nothing_but_itself(acme: Worl
     assert planned.result == "failure"
     assert [step.name for step in planned.steps if step.conclusion == "failure"] == ["Nothing stands in the way"]
     (comment,) = acme.hub.comments[pull.number]
-    assert "**1 to update, 1 blocked** · platform, initech" in comment["body"]
+    assert "**1 to update, 1 blocked, 1 problem** · platform, initech" in comment["body"]
     assert "script taken" in comment["body"]
     assert "Outdated" not in comment["body"]
 
