@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -233,7 +233,9 @@ def _fresh(root: Path, paths: Collection[str], tree: Tree, terms: Terms) -> dict
         return {path: came(root, path, walked, terms) for path, walked in folders}
     shares = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     working = [_Share(root, folders[number::shares], terms) for number in range(shares)]
-    with ThreadPoolExecutor(shares, thread_name_prefix="share") as reading:
+    with ExitStack() as read, ThreadPoolExecutor(shares, thread_name_prefix="share") as reading:
+        for one in working:
+            read.callback(one.close)
         try:
             return {path: one for found in reading.map(_Share.done, working) for path, one in found.items()}
         finally:
@@ -273,6 +275,12 @@ class _Share:
     def stop(self) -> None:
         """Whoever waits for it waits no more."""
         self._process.kill()
+
+    def close(self) -> None:
+        """Once nobody reads of it, or ever will: one that failed keeps the others from being read."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait()
 
 
 # The terms
